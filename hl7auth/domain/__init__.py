@@ -1,0 +1,1 @@
+"""What messages mean: authorizations, snapshot and action mode, answers. Pure."""

@@ -1,0 +1,1 @@
+"""What the engine does with a message: channels, plan and decide. Pure."""

@@ -1,0 +1,1 @@
+"""Sockets: the MLLP listener and the MLLP sender."""

@@ -1,0 +1,1 @@
+"""What messages should look like: dictionary, structures, profiles, tables, checks. Pure."""

@@ -1,0 +1,1 @@
+"""What is kept: tables, the journal that commits, the archive that reads."""

@@ -1,0 +1,1 @@
+"""Bytes and text on the wire: framing, messages, character sets, acknowledgements. Pure."""
