@@ -1,0 +1,268 @@
+"""What `hl7auth bench` measures: the programs, one load on one of them, and the machine.
+
+Imports errors and resources; every program, the load generator too, runs as a process of its own.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from hl7auth.errors import UserError
+from hl7auth.resources import shipped
+
+#: seconds
+START_TIMEOUT, STOP_TIMEOUT, LOAD_GRACE, WARMUP = 30.0, 10.0, 40.0, 1.0
+#: how often, and how many bytes, the disk is tried with
+SYNCS, SYNC_BYTES = 200, 2400
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server to measure: its command line for a fresh folder, and the line of output that holds its port."""
+
+    name: str
+    command: Callable[[Path], list[str]]
+    ready: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One load on one freshly started server. Latencies are of the measured time, the counts of all messages sent."""
+
+    program: str
+    connections: int
+    offered: float | None
+    rate: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    messages: int
+    message_bytes: int
+    sent: int
+    positive: int
+    negative: int
+    mismatched: int
+    unanswered: int
+    ready_s: float
+    cpu_us: float | None
+    resident_mb: float | None
+    peak_mb: float | None
+
+
+def programs(database: str | None) -> list[Program]:
+    """The canned server, the limit program and the engine; `database` is the engine's, else SQLite in its folder."""
+    scripts = shipped("benchmarks")
+
+    def engine(folder: Path) -> list[str]:
+        (folder / "channels").mkdir()
+        (folder / "channels" / "bench.yaml").write_text(_channel(), encoding="utf-8")
+        url = database or f"sqlite:///{folder / 'engine.db'}"
+        return ["-m", "hl7auth", "serve", "--database", url, "--channels", str(folder / "channels")]
+
+    return [
+        Program("canned", lambda _: [str(scripts / "canned.py")], r"^ready (\d+)\n"),
+        Program(
+            "limit",
+            lambda folder: [str(scripts / "limit.py"), "--database", f"{folder / 'limit.db'}"],
+            r"^ready (\d+)\n",
+        ),
+        Program("engine", engine, r"listening on tcp:(\d+).*\n"),
+    ]
+
+
+def _channel() -> str:
+    """The shipped referral channel, moved to a free port."""
+    path = shipped("channels") / "referral-intake.yaml"
+    text, changed = re.subn(
+        r"(?m)^( *listen:).*$", r"\1 tcp:0:interface=127.0.0.1", path.read_text(encoding="utf-8"), count=1
+    )
+    if not changed:
+        raise UserError(f"{path} has no line `listen:`, so it can not be moved to a free port")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    process: subprocess.Popen[bytes]
+    port: int
+    ready_s: float
+
+
+@contextmanager
+def _running(program: Program) -> Iterator[_Server]:
+    """The program in a fresh folder, ready; it is stopped and the folder removed in any case."""
+    with tempfile.TemporaryDirectory(prefix="hl7auth-bench-", ignore_cleanup_errors=True) as folder:
+        output = Path(folder) / "output"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
+        command = [sys.executable, *program.command(Path(folder))]
+        # A file, not a pipe: what the server says later must not block it.
+        with output.open("wb") as sink:
+            begun = monotonic()
+            process = subprocess.Popen(  # noqa: S603 - our own programs
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=environment | {"PYTHONUNBUFFERED": "1"},
+            )
+        try:
+            port = _port(program, process, output, begun + START_TIMEOUT)
+            yield _Server(process, port, monotonic() - begun)
+        finally:
+            _stop(process)
+
+
+def _port(program: Program, process: subprocess.Popen[bytes], output: Path, deadline: float) -> int:
+    while monotonic() < deadline:
+        ended = process.poll() is not None
+        said = output.read_text(encoding="utf-8", errors="replace")
+        if found := re.search(program.ready, said, re.MULTILINE):
+            return int(found[1])
+        if ended:
+            raise UserError(f"{program.name} ended instead of listening: {_last_words(said)}")
+        sleep(0.005)
+    raise UserError(f"{program.name} was not ready within {START_TIMEOUT:.0f} s: {_last_words(said)}")
+
+
+def _last_words(said: str) -> str:
+    return said.strip().rpartition("\n")[2] or "it said nothing"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def cpu_seconds(process: int) -> float | None:
+    """User and system time of a process so far, of all its threads; None where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(process: int, name: str) -> float | None:
+    """VmRSS or VmHWM of a process in MB; None where there is no /proc."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(rf"(?m)^{name}:\s*(\d+) kB", status)
+    return round(int(found[1]) * 1024 / 1e6, 1) if found else None
+
+
+def measure(program: Program, connections: int, seconds: float, offered: float | None = None) -> Measurement:
+    """Start the program, load it for `seconds` (as fast as it answers, or `offered` messages a second), stop it.
+
+    Raises UserError when it does not get ready or hangs up.
+    """
+    warmup = min(WARMUP, seconds)
+    knobs = {"connections": connections, "seconds": seconds, "warmup": warmup, "rate": offered}
+    with _running(program) as server:
+        knobs["port"] = server.port
+        arguments = [part for knob, value in knobs.items() if value is not None for part in (f"--{knob}", str(value))]
+        before = cpu_seconds(server.process.pid)
+        load = _load(program.name, *arguments, timeout=warmup + seconds + LOAD_GRACE)
+        after = cpu_seconds(server.process.pid)
+        answered = load["sent"] - load["unanswered"]
+        spent = None if before is None or after is None or not answered else (after - before) / answered
+        wanted = {field.name for field in dataclasses.fields(Measurement)}
+        return Measurement(
+            **{name: value for name, value in load.items() if name in wanted},
+            program=program.name,
+            offered=offered,
+            ready_s=round(server.ready_s, 3),
+            cpu_us=None if spent is None else round(spent * 1e6, 1),
+            resident_mb=memory_mb(server.process.pid, "VmRSS"),
+            peak_mb=memory_mb(server.process.pid, "VmHWM"),
+        )
+
+
+def _load(name: str, *arguments: str, timeout: float) -> dict[str, Any]:
+    """The JSON document of load.py, which runs apart so that it does not share the server's or our interpreter."""
+    command = [sys.executable, str(shipped("benchmarks") / "load.py"), *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own program
+            command, capture_output=True, text=True, check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as late:
+        raise UserError(f"the load on {name} did not end in {timeout:.0f} s") from late
+    if not done.stdout:
+        raise UserError(f"the load on {name} failed: {_last_words(done.stderr)}")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the figures were taken; `syncs` are appends of a message with fdatasync, per second, in the same folder."""
+
+    cpu: str
+    cores: int
+    python: str
+    sqlite: str
+    system: str
+    folder: str
+    file_system: str
+    syncs: float
+
+
+def machine() -> Machine:
+    """Look at this machine; takes 200 synced appends in the temporary folder."""
+    folder = Path(tempfile.gettempdir()).resolve()
+    return Machine(
+        cpu=_first(r"model name\s*: (.*)", "/proc/cpuinfo") or platform.processor() or platform.machine(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        python=platform.python_version(),
+        sqlite=sqlite3.sqlite_version,
+        system=f"{platform.system()} {platform.release()}",
+        folder=str(folder),
+        file_system=_file_system(folder),
+        syncs=_syncs(folder),
+    )
+
+
+def _first(pattern: str, path: str) -> str:
+    try:
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return ""
+    return found[1].strip() if found else ""
+
+
+def _file_system(folder: Path) -> str:
+    """Its type; a folder in memory makes every figure of durability worthless, so it is shown."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    holding = [(len(mount[1]), mount[2]) for mount in mounts if folder.is_relative_to(mount[1])]
+    return max(holding)[1] if holding else "unknown"
+
+
+def _syncs(folder: Path) -> float:
+    sync = getattr(os, "fdatasync", os.fsync)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        begun = monotonic()
+        for _ in range(SYNCS):
+            file.write(b"\r" * SYNC_BYTES)
+            sync(file.fileno())
+        return round(SYNCS / (monotonic() - begun), 1)

@@ -1,0 +1,79 @@
+"""serve, send and bench.
+
+Imports typer, cli.common, and inside the commands net, server and the bench.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, read_file, readable, show
+from hl7auth.errors import UserError
+
+
+def add(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command()(serve)
+    app.command()(send)
+    app.command()(bench)
+
+
+def serve(channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
+    """Listen on all channels until stopped; prints a line per listener when ready."""
+    from hl7auth.flow.channel import load_channels
+    from hl7auth.observe import log_to_stderr
+    from hl7auth.server import run
+
+    log_to_stderr()
+    run(load_channels(channels), database, lambda line: typer.echo(line))
+
+
+def send(
+    address: Annotated[str, typer.Argument(metavar="HOST:PORT")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    timeout: Annotated[
+        float, typer.Option(envvar="HL7AUTH_TIMEOUT", min=0.1, help="Seconds to wait for a reply.")
+    ] = 10.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
+    from hl7auth.net.sender import Sent, send_all
+    from hl7auth.wire.batch import split
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise UserError(f"'{address}' is no HOST:PORT")
+    messages = [(str(path), message) for path in files for message in split(read_file(path)).messages]
+    if not messages:
+        raise UserError("the files hold no message")
+    sent = send_all(host, int(port), messages, timeout)
+
+    def as_text(_: object) -> str:
+        return "\n\n".join(_sent_text(each) for each in sent)
+
+    show([each.entry() for each in sent], output, as_text)
+    bad = [each for each in sent if not each.good]
+    if bad:
+        raise typer.Exit(1)
+
+
+def bench(
+    connections: Annotated[
+        list[int] | None, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, help="Default: 1, 8 and 64.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(envvar="HL7AUTH_SECONDS", min=0.2, help="Length of one measurement.")] = 5.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Measure the engine and the limit program on this machine, in one run."""
+    from hl7auth.cli.bench import bench as measure
+
+    raise typer.Exit(measure(connections or [1, 8, 64], seconds, output is Format.JSON, None))
+
+
+def _sent_text(sent: object) -> str:
+    from hl7auth.net.sender import Sent
+
+    assert isinstance(sent, Sent)
+    head = f"{sent.source}: {sent.control_id or '(no control id)'}: {sent.verdict}"
+    return "\n".join([head, *[readable(reply) for reply in sent.replies]])

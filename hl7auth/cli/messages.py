@@ -1,0 +1,120 @@
+"""message list, show and export.
+
+Imports typer, cli.common, and inside the commands the store.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Limit, Output, readable, reading, show, table
+from hl7auth.errors import UserError
+
+app = typer.Typer(no_args_is_help=True)
+
+_COLUMNS = ("id", "received_at", "channel", "event", "control_id", "sender", "disposition", "code")
+ControlId = Annotated[str | None, typer.Option("--control-id", envvar="HL7AUTH_CONTROL_ID", help="MSH-10.")]
+Channel = Annotated[str | None, typer.Option("--channel", envvar="HL7AUTH_CHANNEL", help="Name of the channel.")]
+Type = Annotated[str | None, typer.Option("--type", envvar="HL7AUTH_TYPE", help="MSH-9.1, for example RQA.")]
+Disposition = Annotated[
+    str | None,
+    typer.Option(
+        "--disposition", envvar="HL7AUTH_DISPOSITION", help="accepted, refused, duplicate, failed or ignored."
+    ),
+]
+
+
+@app.command("list")
+def list_(
+    channel: Channel = None,
+    control_id: ControlId = None,
+    message_type: Type = None,
+    disposition: Disposition = None,
+    limit: Limit = 100,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Messages as they came in, newest last."""
+    from hl7auth.store.archive import list_messages
+
+    with reading(database) as connection:
+        found = list_messages(connection, _filters(channel, control_id, message_type, disposition), limit)
+    show(found, output, lambda rows: table(rows, _COLUMNS, "no message"))
+
+
+@app.command("show")
+def show_(
+    message_id: Annotated[int, typer.Argument(metavar="ID")],
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """One message: its bytes, its findings, what it changed, and its replies."""
+    from hl7auth.store.archive import read_message
+
+    with reading(database) as connection:
+        entry = read_message(connection, message_id)
+    for body in ("raw", "accept_ack", "reply"):
+        entry[body] = entry[body].decode("utf-8", "replace") if entry[body] is not None else None
+    show(entry, output, _text)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Option("--to", envvar="HL7AUTH_TO", help="Folder for one file per message.")],
+    channel: Channel = None,
+    control_id: ControlId = None,
+    message_type: Type = None,
+    disposition: Disposition = None,
+    limit: Limit = 0,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Write the received bytes of messages to files ID.hl7; files that are there are left alone."""
+    from hl7auth.store.archive import read_raw
+
+    with reading(database) as connection:
+        found = read_raw(connection, _filters(channel, control_id, message_type, disposition), limit)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = [_write(folder / f"{message_id}.hl7", raw) for message_id, raw in found]
+    except OSError as error:
+        raise UserError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
+    result = {"folder": str(folder), "messages": len(found), "written": sum(written)}
+    show(result, output, lambda it: f"{it['written']} of {it['messages']} message(s) written to {it['folder']}")
+
+
+def _write(path: Path, raw: bytes) -> bool:
+    if path.exists():
+        return False
+    path.write_bytes(raw)
+    return True
+
+
+def _filters(
+    channel: str | None, control_id: str | None, message_type: str | None, disposition: str | None
+) -> dict[str, str]:
+    asked = {"channel": channel, "control_id": control_id, "message_type": message_type, "disposition": disposition}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _text(entry: dict[str, Any]) -> str:
+    lines = [
+        f"message {entry['id']}  {entry['event']}  {entry['control_id']}  {entry['disposition']} ({entry['code'] or 'no reply'})"
+    ]
+    lines += [f"received {entry['received_at']} on {entry['channel']} from {entry['peer']}"]
+    lines += ["", *readable(entry["raw"].encode()).split("\n")]
+    lines += (
+        ["", *(f"{f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"])]
+        if entry["findings"]
+        else []
+    )
+    lines += (
+        ["", *(f"{c['by']}: {c['key']} version {c['version']}: {c['status']}" for c in entry["changed"])]
+        if entry["changed"]
+        else []
+    )
+    for name in ("accept_ack", "reply"):
+        if entry[name]:
+            lines += ["", f"{name.replace('_', ' ')}:", *readable(entry[name].encode()).split("\n")]
+    return "\n".join(lines)

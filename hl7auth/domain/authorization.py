@@ -1,0 +1,203 @@
+"""What a message claims about authorizations: each AUT with its place, grouped by the authorization it belongs to.
+
+Imports wire, rules.structure (the layout) and domain.values only.
+
+Which AUTs are one authorization: those with the same AUT-6 and assigner. An AUT under a procedure without a number
+belongs to the number of the message-level AUT; AUTs with different numbers are different authorizations.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from hl7auth.domain.values import Values, iso_date, read_aut, read_code
+from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
+from hl7auth.wire.message import NULL, Header, Message, Segment
+
+
+class Identifier(NamedTuple):
+    """AUT-6 with its assigner: the namespace or application of AUT-6, else the payor of AUT-2."""
+
+    number: str
+    assigner: str
+
+    @property
+    def key(self) -> str:
+        """`PA1001@ACME`, the key of the store."""
+        return f"{self.number}@{self.assigner}"
+
+
+class Aut(NamedTuple):
+    """One AUT as received: `action` is AUT-29, `raw_identifier` AUT-6 as it came."""
+
+    segment: Segment
+    occurrence: int
+    number: str
+    assigner: str
+    payor: str
+    action: str
+    values: Values
+
+    @property
+    def identifier(self) -> Identifier | None:
+        """The authorization it names, if it names one."""
+        return Identifier(self.number, self.assigner or self.payor) if self.number else None
+
+    @property
+    def raw_identifier(self) -> str:
+        """AUT-6 as it came."""
+        return self.segment.field(6)
+
+    @property
+    def deletes(self) -> bool:
+        """True for the delete pattern: every field that is sent is `""` (chapter 2, 2.10.4.1)."""
+        sent = [text for text in self.segment.fields[1:] if text]
+        return bool(sent) and all(text == NULL for text in sent)
+
+
+class Line(NamedTuple):
+    """A procedure (PR1) and the AUT under it, if any."""
+
+    procedure: Segment
+    aut: Aut | None
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a message says about one authorization, or (without identifier) about a request that has no number yet."""
+
+    identifier: Identifier | None
+    top: Aut | None = None
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def auts(self) -> list[Aut]:
+        """Every AUT of the claim."""
+        lines = [line.aut for line in self.lines if line.aut]
+        return [self.top, *lines] if self.top else lines
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """The values of AUT-29 in the claim; snapshot is the empty one, and S says so in a word."""
+        return frozenset("" if aut.action == "S" else aut.action for aut in self.auts)
+
+
+def read_claims(message: Message, layout: Layout) -> list[Claim]:
+    """The claims of a message in order of their first AUT; procedures without AUT go with the message-level AUT."""
+    top, lines = _auts(message, layout)
+    claims: dict[Identifier | None, Claim] = {}
+    home = top.identifier if top else None
+
+    def claim(identifier: Identifier | None) -> Claim:
+        return claims.setdefault(identifier, Claim(identifier))
+
+    if top:
+        claim(home).top = top
+    for line in lines:
+        claim(_belongs(line, top)).lines.append(line)
+    return list(claims.values())
+
+
+def patient(message: Message) -> Values:
+    """PID as {id, assigner, name, birth_date}; what is not sent is left out."""
+    pid = message.first("PID")
+    if pid is None:
+        return {}
+    family, given, middle = (pid.value(5, part) for part in (1, 2, 3))
+    name = ", ".join(each for each in (family.split("&")[0], " ".join(x for x in (given, middle) if x)) if each)
+    values = {
+        "id": pid.value(3, 1),
+        "assigner": pid.value(3, 4, subcomponent=1) or pid.value(3, 6, subcomponent=1),
+        "name": name,
+        "birth_date": iso_date(pid.value(7)),
+    }
+    return {key: value for key, value in values.items() if value and NULL not in value}
+
+
+def diagnoses(message: Message) -> list[Values]:
+    """DG1-3 of every DG1 as coded values; before 2.4 the code may stand alone, with its text in DG1-4."""
+    found = []
+    for segment in message.all("DG1"):
+        value = read_code(segment.field(3), segment.delimiters)
+        if value:
+            text = segment.value(4)
+            found.append({**value, "text": text} if text and "text" not in value else value)
+    return found
+
+
+def referral(message: Message) -> Values:
+    """RF1-6 and RF1-11 as {originating_id, external_id}."""
+    rf1 = message.first("RF1")
+    if rf1 is None:
+        return {}
+    values = {"originating_id": rf1.value(6, 1), "external_id": rf1.value(11, 1)}
+    return {key: value for key, value in values.items() if value and value != NULL}
+
+
+def requester(header: Header, is_request: bool) -> str:
+    """The application (else facility) that asked: the sender of a request, the receiver of an answer."""
+    if is_request:
+        return header.sending_application or header.sending_facility
+    return header.receiving_application or header.receiving_facility
+
+
+def referral_key(message: Message, asked_by: str) -> str:
+    """RF1-6 with the scope it is unique in: its own namespace, else the requester; empty without RF1-6."""
+    rf1 = message.first("RF1")
+    number = rf1.value(6, 1) if rf1 else ""
+    if rf1 is None or number in ("", NULL):
+        return ""
+    return f"{number}@{rf1.value(6, 2) or rf1.value(6, 3) or asked_by}"
+
+
+def procedure(segment: Segment) -> Values:
+    """PR1-3 as {code, text, system}; 2.3 has the coding system in PR1-2 and a description in PR1-4."""
+    value = dict(read_code(segment.field(3), segment.delimiters) or {})
+    if "system" not in value and segment.field(2):
+        value["system"] = segment.value(2)
+    if "text" not in value and segment.field(4):
+        value["text"] = segment.value(4)
+    return {key: each for key, each in value.items() if each != NULL}
+
+
+def line_values(line: Line) -> Values:
+    """A line of the document: its procedure and the values of its own AUT."""
+    values: dict[str, Any] = {"procedure": procedure(line.procedure)}
+    if line.aut:
+        values.update((key, value) for key, value in line.aut.values.items() if value is not None)
+    return values
+
+
+def _auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
+    top: Aut | None = None
+    under: dict[int, Aut] = {}
+    procedures: list[int] = []
+    occurrence = 0
+    for index, segment in enumerate(message.segments):
+        if segment.name == "PR1":
+            procedures.append(index)
+        elif segment.name == "AUT":
+            occurrence += 1
+            owner = layout.owners[index]
+            if owner == MESSAGE:
+                top = _aut(segment, occurrence)
+            elif owner != UNPLACED and message.segments[owner].name == "PR1":
+                under[owner] = _aut(segment, occurrence)
+    return top, [Line(message.segments[index], under.get(index)) for index in procedures]
+
+
+def _aut(segment: Segment, occurrence: int) -> Aut:
+    number, assigner = segment.value(6, 1), segment.value(6, 2) or segment.value(6, 3)
+    payor = segment.value(2, 1)
+    clean = ["" if text == NULL else text for text in (number, assigner, payor)]
+    return Aut(segment, occurrence, *clean, segment.value(29), read_aut(segment))
+
+
+def _belongs(line: Line, top: Aut | None) -> Identifier | None:
+    """A line that names the same number without an assigner or payor of its own means the message-level AUT's."""
+    home = top.identifier if top else None
+    if line.aut is None or not line.aut.number:
+        return home
+    own = line.aut.identifier
+    if home and own and own.number == home.number and not own.assigner:
+        return home
+    return own

@@ -1,0 +1,85 @@
+"""What was decided: the status of an authorization and how a message says it.
+
+Imports rules.profile (the shape of the mapping) only.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from hl7auth.domain.values import Values
+from hl7auth.rules.profile import StatusMap
+
+
+class Status(StrEnum):
+    """The states of an authorization. `requested`: received; `pended`: the requester has been told to wait."""
+
+    REQUESTED = "requested"
+    PENDED = "pended"
+    APPROVED = "approved"
+    PARTIALLY_APPROVED = "partially_approved"
+    MODIFIED = "modified"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
+
+
+UNDECIDED = frozenset({Status.REQUESTED, Status.PENDED})
+
+#: AUT-14 in replies, local table 0563
+APPROVAL_CODES = {
+    Status.REQUESTED: ("PE", "Pended"),
+    Status.PENDED: ("PE", "Pended"),
+    Status.APPROVED: ("AP", "Approved"),
+    Status.PARTIALLY_APPROVED: ("PA", "Partially approved"),
+    Status.MODIFIED: ("MO", "Modified"),
+    Status.DENIED: ("DE", "Denied"),
+    Status.CANCELLED: ("CA", "Cancelled"),
+}
+
+
+def decided(values: Values, has_number: bool, names: StatusMap) -> Status:
+    """The status that an answering party's AUT says.
+
+    AUT-14 by the profile's table, where an unknown code pends; else the authorized number (AUT-18, else AUT-9) against
+    the requested one; else a number with an effective date is a grant. Nothing else is guessed: it pends.
+    """
+    said = values.get("approval_status")
+    if said:
+        return _named(said, names)
+    authorized = _quantity(values, "authorized_units", "authorized_treatments")
+    requested = _quantity(values, "requested_treatments")
+    if authorized is not None:
+        if authorized <= 0:
+            return Status.DENIED
+        return Status.PARTIALLY_APPROVED if requested is not None and authorized < requested else Status.APPROVED
+    granted = has_number and values.get("effective_date")
+    return Status.APPROVED if granted else Status.PENDED
+
+
+def of_lines(statuses: Iterable[Status]) -> Status:
+    """The status of the whole from its lines; one line never overrides another."""
+    found = set(statuses)
+    if len(found) == 1:
+        return found.pop()
+    if found & UNDECIDED:
+        return Status.PENDED
+    if found <= {Status.APPROVED, Status.MODIFIED}:
+        return Status.MODIFIED
+    return Status.PARTIALLY_APPROVED
+
+
+def _named(said: Values, names: StatusMap) -> Status:
+    for key in ("code", "text"):
+        name = names.approval_status.get(str(said.get(key, "")).strip().upper())
+        if name:
+            return Status(name)
+    return Status.PENDED
+
+
+def _quantity(values: Values, *keys: str) -> Decimal | None:
+    for key in keys:
+        try:
+            return Decimal(values[key]["quantity"])
+        except (KeyError, TypeError, InvalidOperation):
+            continue
+    return None

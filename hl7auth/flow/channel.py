@@ -1,0 +1,142 @@
+"""A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
+
+Imports rules, wire.charset (known names), resources and errors only.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from hl7auth.errors import ConfigError, UserError
+from hl7auth.resources import shipped
+from hl7auth.rules.profile import resolved
+from hl7auth.rules.strict_yaml import Strict, load
+from hl7auth.wire import charset
+from hl7auth.wire.framing import DEFAULT_MAX_BYTES
+from hl7auth.wire.versions import VERSIONS
+
+SUPPORTED = {
+    "RQA": ("I08", "I09", "I10", "I11"),
+    "RPA": ("I08", "I09", "I10", "I11"),
+    "REF": ("I12", "I13", "I14", "I15"),
+    "RRI": ("I12", "I13", "I14", "I15"),
+}
+"""The messages the engine understands, with their events (chapter 11)."""
+
+
+class Framing(Strict):
+    """MLLP on this channel. `lenient` accepts what real senders do to the trailer and the segment ends."""
+
+    lenient: bool = True
+    max_bytes: int = Field(DEFAULT_MAX_BYTES, ge=1_024, le=256 * 1024 * 1024)
+
+
+class Limits(Strict):
+    """Bounds on connections: how many, and the seconds one may be silent or take for one message."""
+
+    connections: int = Field(512, ge=1, le=65_536)
+    idle_seconds: float = Field(600, gt=0)
+    message_seconds: float = Field(60, gt=0)
+
+
+class Accepts(Strict):
+    """Which messages, versions (MSH-12) and processing ids (MSH-11) come in; others get the refusal of HL7."""
+
+    messages: tuple[str, ...] = tuple(SUPPORTED)
+    versions: tuple[str, ...] = VERSIONS
+    processing_ids: tuple[str, ...] = ("P",)
+
+    @field_validator("messages")
+    @classmethod
+    def _supported(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_in(names, SUPPORTED, "message type")
+
+    @field_validator("versions")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _all_in(names, VERSIONS, "version")
+
+
+class ChannelFile(Strict):
+    """The shape of a channel file. `errors` says what findings of severity error do to a message."""
+
+    channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = ""
+    listen: str
+    profile: str = "referral"
+    accepts: Accepts = Accepts()
+    errors: Literal["reject", "accept"] = "reject"
+    duplicates: Literal["lenient", "strict"] = "lenient"
+    fallback_charset: str = "8859/1"
+    framing: Framing = Framing()
+    limits: Limits = Limits()
+
+    @field_validator("fallback_charset")
+    @classmethod
+    def _codec(cls, name: str) -> str:
+        if name not in charset.CODECS:
+            raise ValueError(f"unknown character set '{name}' (table 0211 has: {', '.join(charset.CODECS)})")
+        return name
+
+
+class Channel(Strict):
+    """A channel ready for use: the file, and where it came from."""
+
+    file: ChannelFile
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the channel."""
+        return self.file.channel
+
+
+def load_channel(path: Path) -> Channel:
+    """One channel file. Raises ConfigError, also when its profile is unknown or wrong."""
+    file = load(path, ChannelFile)
+    try:
+        resolved(file.profile)
+    except ConfigError:
+        raise
+    except UserError as error:
+        raise ConfigError(f"{path}: profile: {error}") from None
+    return Channel(file=file, path=path)
+
+
+def load_channels(folder: Path | None = None) -> list[Channel]:
+    """Every channel of a folder (default: the shipped ones), by name. Raises ConfigError."""
+    folder = folder or shipped("channels")
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder of channels")
+    channels = [load_channel(path) for path in sorted(folder.glob("*.yaml"))]
+    if not channels:
+        raise ConfigError(f"{folder}: no channel file (*.yaml)")
+    _refuse_doubles(channels)
+    return channels
+
+
+def find_channel(name: str, folder: Path | None = None) -> Channel:
+    """The channel of that name. Raises UserError listing the known ones."""
+    channels = {channel.name: channel for channel in load_channels(folder)}
+    if name not in channels:
+        raise UserError(f"unknown channel '{name}' (known: {', '.join(channels)})")
+    return channels[name]
+
+
+def _refuse_doubles(channels: list[Channel]) -> None:
+    by_name: dict[str, Path] = {}
+    by_address: dict[str, Path] = {}
+    for channel in channels:
+        for seen, key in ((by_name, channel.name), (by_address, channel.file.listen)):
+            if key in seen and not (seen is by_address and key.startswith("tcp:0")):
+                raise ConfigError(f"{channel.path}: '{key}' is already used by {seen[key]}")
+            seen[key] = channel.path
+
+
+def _all_in(names: tuple[str, ...], allowed: object, what: str) -> tuple[str, ...]:
+    known = list(allowed)  # type: ignore[call-overload]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} '{name}' (allowed: {', '.join(known)})")
+    return names

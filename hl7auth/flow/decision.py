@@ -1,0 +1,175 @@
+"""decide: what a planned message does to what the store knows, and what its sender is told.
+
+Imports wire, domain, flow and errors only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from hl7auth.domain import semantics
+from hl7auth.domain.answer import answer, documents_after
+from hl7auth.domain.semantics import Change, Intent, Known, Refused
+from hl7auth.flow.intake import Plan, Refusal, timestamp
+from hl7auth.rules.check import Finding
+from hl7auth.wire import charset
+from hl7auth.wire.ack import Location, Problem, Reply, acknowledge
+
+MAX_REPORTED = 50
+"""ERR segments in one reply: more than this helps nobody, and a bad message must not make a giant reply."""
+
+
+class Disposition(StrEnum):
+    """What became of a message. `ignored`: an acknowledgement, kept and never answered."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+    FAILED = "failed"
+    IGNORED = "ignored"
+
+
+class Stored(NamedTuple):
+    """An accepted message that the store has: its id and the replies it got."""
+
+    message_id: int
+    accept_ack: bytes | None
+    reply: bytes | None
+
+
+class KnownToChannel(Known, Protocol):
+    """What deciding asks of the store."""
+
+    def same_message(self, control_id: str, digest: int) -> Stored | None:
+        """The accepted message with this control id and content."""
+
+    def control_id_used(self, plan: Plan) -> bool:
+        """True when the sender used this control id before for the same event, with any content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent."""
+
+    plan: Plan
+    disposition: Disposition
+    code: str
+    findings: Sequence[Finding] = ()
+    accept_ack: bytes | None = None
+    reply: bytes | None = None
+    changes: tuple[Change, ...] = ()
+    duplicate_of: int | None = None
+
+    @property
+    def replies(self) -> list[bytes]:
+        """What goes back on the connection, in order: the accept acknowledgement, then the application's answer."""
+        return [each for each in (self.accept_ack, self.reply) if each is not None]
+
+
+def decide(plan: Plan, known: KnownToChannel) -> Outcome:
+    """The Outcome of a Plan. Pure: the same plan and knowledge give the same outcome."""
+    if plan.is_acknowledgment:
+        return Outcome(plan, Disposition.IGNORED, "", plan.findings)
+    if plan.refusal is not None:
+        return refused(plan, plan.refusal)
+    stored = known.same_message(plan.header.control_id, plan.digest)
+    if stored is not None:
+        replies = (stored.accept_ack, stored.reply)
+        return Outcome(plan, Disposition.DUPLICATE, "AA", plan.findings, *replies, duplicate_of=stored.message_id)
+    if plan.channel.file.duplicates == "strict" and known.control_id_used(plan):
+        text = "MSH-10 was used before for another message"
+        return refused(plan, Refusal("AE", (Problem("205", text, Location("MSH", 1, 10)),)))
+    assert plan.intent is not None, "a plan that is not refused has an intent"
+    try:
+        changes = tuple(semantics.apply(plan.intent, known))
+    except Refused as fault:
+        return refused(plan, Refusal("AE", fault.problems))
+    return _accepted(plan, plan.intent, changes, known)
+
+
+def failed(plan: Plan) -> Outcome:
+    """The engine could not do its part: AE 207, nothing applied; the sender may send the same message again."""
+    text = "the message could not be stored; nothing of it was applied, send it again"
+    return refused(plan, Refusal("AE", (Problem("207", text),)), Disposition.FAILED)
+
+
+def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition.REFUSED) -> Outcome:
+    """A negative reply where one is due: CE or CR to who wants an accept acknowledgement, else AE or AR.
+
+    A negative accept acknowledgement ends the exchange: there is nothing left for an application to answer.
+    """
+    problems, shake = refusal.problems[:MAX_REPORTED], plan.handshake
+    accept_ack = reply = None
+    if shake.accept_due(False):
+        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "C" + refusal.ack[1], problems))
+    elif shake.application_due(False) and not plan.is_acknowledgment:
+        reply = _encoded(plan, acknowledge(_reply(plan, 1), refusal.ack, problems))
+    findings = [*plan.findings, *_as_findings(plan, refusal)]
+    return Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
+
+
+def _as_findings(plan: Plan, refusal: Refusal) -> list[Finding]:
+    """What the check did not find itself: faults of the header, and refusals of the store's knowledge."""
+    if plan.findings and plan.refusal is refusal:
+        return []
+    found = []
+    for problem in refusal.problems:
+        where = problem.location or Location("")
+        path = where.segment + (f"[{where.occurrence}]" if where.occurrence > 1 else "")
+        path += (f"-{where.field}" if where.field else "") + (f".{where.component}" if where.component else "")
+        rule = problem.rule or f"protocol.{problem.code}"
+        found.append(Finding(rule, "error", path, problem.text, problem.code, where, 0, 0))
+    return found
+
+
+def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:
+    accept_ack = reply = None
+    if plan.handshake.accept_due(True):
+        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA"))
+    if intent.is_request and plan.handshake.application_due(True):
+        reply = _encoded(plan, _answer(plan, intent, changes, known))
+    findings = [*plan.findings, *_remarks(plan, intent, changes, known)]
+    return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
+
+
+def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> str:
+    assert plan.message is not None
+    assert plan.layout is not None
+    keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
+    stored = {key: record.document for key in keys if (record := known.record(key))}
+    documents = documents_after(intent.claims, changes, stored)
+    return answer(plan.message, intent.claims, documents, _reply(plan, 1), plan.handshake.modes)
+
+
+def _remarks(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> list[Finding]:
+    """What only the store could tell: an answer nobody waits for, or one that comes after a cancellation."""
+    if intent.is_request:
+        remarks = []
+    elif intent.receipt_only:
+        remarks = [("answer.receipt", "MSA-1 is CA: a receipt, and no answer yet")]
+    else:
+        request = semantics.request_answered(intent, known)
+        remarks = []
+        if request is None:
+            remarks = [("answer.unmatched", "MSA-2 and RF1-6 match no request; no request was changed")]
+        elif request.status == "cancelled":
+            remarks = [("answer.late", "the request was cancelled before this answer came; nothing was changed")]
+        if plan.handshake.enhanced and plan.handshake.application != "NE":
+            remarks.append(("MSH-16.answer", "an answer can not ask for an application acknowledgement"))
+    where = Location("MSA", 1, 2)
+    return [Finding(rule, "warning", "MSA-2", text, "199", where, 0, 0) for rule, text in remarks]
+
+
+def _reply(plan: Plan, number: int) -> Reply:
+    return Reply(plan.header, plan.delimiters, timestamp(plan.received_at // 1_000_000), plan.reply_ids[number])
+
+
+def _encoded(plan: Plan, text: str) -> bytes:
+    """In the bytes that the sender used; what they can not carry becomes escapes."""
+    if plan.message is None:
+        return text.encode("ascii", "replace")
+    try:
+        return text.encode(plan.message.codec)
+    except UnicodeEncodeError:
+        return charset.encode(text, plan.message.charset)

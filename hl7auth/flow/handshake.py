@@ -1,0 +1,54 @@
+"""Which replies a message gets: original mode and enhanced mode by MSH-15 and MSH-16 (chapter 2, 2.9; table 0155).
+
+Imports wire only.
+"""
+
+from typing import NamedTuple
+
+from hl7auth.wire.message import Header
+
+_CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
+
+
+class Handshake(NamedTuple):
+    """The acknowledgement conditions of one message; `accept` and `application` are codes of table 0155.
+
+    In original mode an application acknowledgement is always due and an accept acknowledgement never.
+    """
+
+    enhanced: bool
+    accept: str
+    application: str
+
+    def accept_due(self, good: bool) -> bool:
+        """Is a CA (or, when not good, a CE or CR) to be sent?"""
+        return _due(self.accept, good)
+
+    def application_due(self, good: bool) -> bool:
+        """Is an answer (or, when not good, an AE or AR) to be sent?"""
+        return _due(self.application, good)
+
+    @property
+    def modes(self) -> tuple[str, str]:
+        """MSH-15 and MSH-16 of an answer: an application acknowledgement is never itself acknowledged by one."""
+        return ("NE", "NE") if self.enhanced else ("", "")
+
+
+ORIGINAL = Handshake(False, "NE", "AL")
+
+
+def handshake(header: Header) -> Handshake:
+    """The handshake that MSH asks for: enhanced as soon as one of the two is valued, where the other then means never.
+
+    A value outside of table 0155 says nothing: it is reported by the check and counts as empty here.
+    """
+    accept, application = header.accept_acknowledgment, header.application_acknowledgment
+    if (accept and accept not in _CONDITIONS) or (application and application not in _CONDITIONS):
+        return ORIGINAL
+    if not accept and not application:
+        return ORIGINAL
+    return Handshake(True, accept or "NE", application or "NE")
+
+
+def _due(condition: str, good: bool) -> bool:
+    return condition == "AL" or (condition == "SU" and good) or (condition == "ER" and not good)

@@ -1,0 +1,226 @@
+"""plan: everything about a received frame that needs no store: parse, refusals of the protocol, check, claims.
+
+Imports wire, rules, domain, flow and errors only.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+
+from hl7auth.domain.answer import ANSWERS
+from hl7auth.domain.authorization import Claim, diagnoses, patient, read_claims, referral, referral_key, requester
+from hl7auth.domain.semantics import Intent
+from hl7auth.errors import Fault, Unreadable
+from hl7auth.flow.channel import SUPPORTED, Channel
+from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
+from hl7auth.rules.check import Finding, check
+from hl7auth.rules.compiled import compiled
+from hl7auth.rules.profile import StatusMap
+from hl7auth.rules.structure import Layout, layout
+from hl7auth.wire.ack import Location, Problem
+from hl7auth.wire.delimiters import Delimiters, read_delimiters
+from hl7auth.wire.message import Header, Message, canonical, parse
+
+#: Never answered, whatever they ask for: an answer to an answer is how loops begin
+ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
+
+_JOINED_BY_BLANKS = re.compile(r"[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|")
+_NO_HEADER = Header(*[""] * 15)
+_SALVAGED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message is refused: `ack` is AE (its content) or AR (its kind, or no message at all)."""
+
+    ack: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A frame, read as far as possible without the store. `digest` tells the same message sent again.
+
+    `received_at` is in microseconds since 1970, UTC. `reply_ids` are the control ids of the at most two replies.
+    """
+
+    message_id: int
+    channel: Channel
+    received_at: int
+    raw: bytes
+    peer: str
+    header: Header
+    delimiters: Delimiters
+    handshake: Handshake
+    reply_ids: tuple[str, str]
+    message: Message | None = None
+    layout: Layout | None = None
+    findings: Sequence[Finding] = ()
+    refusal: Refusal | None = None
+    intent: Intent | None = None
+    digest: int = 0
+
+    @property
+    def is_acknowledgment(self) -> bool:
+        """True for messages that are themselves replies of the general kind."""
+        return self.header.message_type in ACKNOWLEDGMENTS
+
+
+def plan(
+    raw: bytes, channel: Channel, now: int, new_id: Callable[[], int], notes: Sequence[str] = (), peer: str = ""
+) -> Plan:
+    """The Plan of one frame. Never raises for anything that a sender can send."""
+    message_id, reply_ids = new_id(), (str(new_id()), str(new_id()))
+    try:
+        message = parse(raw, channel.file.fallback_charset)
+        message.notes = (*notes, *message.notes)
+        if len(message.segments) == 1 and _JOINED_BY_BLANKS.search(message.text):
+            raise Unreadable("the segments are joined by blanks; each must end with a carriage return")
+    except Fault as fault:
+        header, delimiters = salvage(raw)
+        location = Location("MSH", field=2) if fault.location == "MSH-2" else None
+        refusal = Refusal("AR", (Problem(fault.code, str(fault), location),))
+        return Plan(message_id, channel, now, raw, peer, header, delimiters, ORIGINAL, reply_ids, refusal=refusal)
+    return _plan_message(message, channel, now, message_id, reply_ids, peer)
+
+
+def refuse_frame(
+    raw: bytes, reason: str, channel: Channel, now: int, new_id: Callable[[], int], peer: str = ""
+) -> Plan:
+    """The Plan of a frame that did not come whole (broken off, or too large): AR, with the control id if it is there."""
+    header, delimiters = salvage(raw)
+    refusal = Refusal("AR", (Problem("207", reason),))
+    ids = (str(new_id()), str(new_id()))
+    return Plan(new_id(), channel, now, raw, peer, header, delimiters, ORIGINAL, ids, refusal=refusal)
+
+
+def salvage(raw: bytes) -> tuple[Header, Delimiters]:
+    """What can be read of the MSH of a frame that is no message: enough to name its control id in a refusal."""
+    start = raw.find(b"MSH")
+    line = re.split(r"[\r\n]", raw[max(start, 0) : max(start, 0) + _SALVAGED].decode("latin_1"), maxsplit=1)[0]
+    try:
+        if start != 0 or len(line) < 8:
+            return _NO_HEADER, Delimiters()
+        delimiters = read_delimiters(line[3], line[4 : line.find(line[3], 4)])
+        return parse(line.encode("ascii", "replace")).header._replace(charset=""), delimiters
+    except Fault:
+        fields = line.split(line[3])
+        return _NO_HEADER._replace(
+            control_id=fields[9] if len(fields) > 9 and fields[9].isprintable() else ""
+        ), Delimiters()
+
+
+def _plan_message(
+    message: Message, channel: Channel, now: int, message_id: int, reply_ids: tuple[str, str], peer: str
+) -> Plan:
+    header = message.header
+    common = (
+        message_id,
+        channel,
+        now,
+        message.raw,
+        peer,
+        header,
+        message.delimiters,
+        handshake(header),
+        reply_ids,
+        message,
+    )
+    if header.message_type in ACKNOWLEDGMENTS:
+        return Plan(*common)
+    problems = _header_problems(header, channel)
+    if problems:
+        return Plan(*common, refusal=Refusal("AR", tuple(problems)))
+    profile = compiled(channel.file.profile, header.version)
+    structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
+    where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
+    findings = check(message, profile, where)
+    findings += _structure_name(header, structure)
+    errors = tuple(finding.problem for finding in findings if finding.severity == "error")
+    if errors and channel.file.errors == "reject":
+        return Plan(*common, where, findings, Refusal("AE", errors))
+    claims = read_claims(message, where)
+    intent = _intent(message, message_id, claims, profile.profile.status or StatusMap(), common[7])
+    return Plan(*common, where, findings, None, intent, digest(message, channel))
+
+
+def _intent(message: Message, message_id: int, claims: list[Claim], names: StatusMap, asked: Handshake) -> Intent:
+    header = message.header
+    is_request = header.message_type in ANSWERS
+    by = requester(header, is_request)
+    msa = message.first("MSA")
+    return Intent(
+        message_id=message_id,
+        message_type=header.message_type,
+        trigger_event=header.trigger_event,
+        control_id=header.control_id,
+        claims=tuple(claims),
+        context={"patient": patient(message), "referral": referral(message), "diagnoses": diagnoses(message)},
+        referral=referral_key(message, by),
+        requester=by,
+        answers=msa.value(2) if msa else "",
+        receipt_only=msa is not None and msa.value(1) == "CA",
+        promised=is_request and asked.application_due(True),
+        names=names,
+    )
+
+
+def digest(message: Message, channel: Channel) -> int:
+    """A signed 64-bit fingerprint of what was sent, without MSH-7, which a sender may renew when it sends again.
+
+    Messages that differ only in trailing separators have the same (chapter 2, 2.6).
+    """
+    text = message.text
+    if any(pair in text for pair in _untidy(message.delimiters)):
+        text = canonical(message)
+    if message.header.sent_at:
+        text = text.replace(message.header.sent_at, "", 1)
+    data = f"{channel.name}\0{text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data.rstrip(b"\r\n"), digest_size=8).digest(), "big", signed=True)
+
+
+@lru_cache(maxsize=64)
+def _untidy(marks: Delimiters) -> tuple[str, ...]:
+    """The pairs of characters that trailing separators leave in a text."""
+    f, c, r, s = marks.field, marks.component, marks.repetition, marks.subcomponent
+    pairs = [c + f, r + f, f + "\r", c + "\r", r + "\r", c + r, "\n"]
+    return tuple(pairs + ([s + f, s + c, s + r, s + "\r"] if s else []))
+
+
+def _header_problems(header: Header, channel: Channel) -> list[Problem]:
+    """What MSH must say before anything else is looked at (chapter 2, 2.9.2.1: type, processing id, version)."""
+    accepts = channel.file.accepts
+    problems = []
+
+    def problem(code: str, text: str, field: int, component: int = 0) -> None:
+        problems.append(Problem(code, text, Location("MSH", 1, field, 0, component)))
+
+    if not header.control_id:
+        problem("101", "MSH-10 Message Control ID is empty", 10)
+    if not header.message_type:
+        problem("101", "MSH-9 Message Type is empty", 9)
+    elif header.message_type not in accepts.messages:
+        problem("200", "this channel does not accept this message type (MSH-9.1)", 9, 1)
+    elif header.trigger_event not in SUPPORTED[header.message_type]:
+        problem("201", "this event does not exist for this message type (MSH-9.2)", 9, 2)
+    if header.version not in accepts.versions:
+        problem("203", "this channel does not accept this version of HL7 (MSH-12)", 12)
+    if header.processing_id not in accepts.processing_ids:
+        problem("202", "this channel does not accept this processing id (MSH-11)", 11)
+    return problems
+
+
+def _structure_name(header: Header, structure: str) -> list[Finding]:
+    if header.structure in ("", structure):
+        return []
+    text = f"MSH-9.3 names another structure than the event has, which is {structure}"
+    return [Finding("MSH-9.structure", "warning", "MSH-9.3", text, "199", Location("MSH", 1, 9, 0, 3), 0, 0)]
+
+
+@lru_cache(maxsize=8)
+def timestamp(second: int) -> str:
+    """A second since 1970 as an HL7 time stamp in UTC."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%d%H%M%S+0000")

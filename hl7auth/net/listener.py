@@ -1,0 +1,244 @@
+"""The MLLP listener: bytes in, frames planned, batches committed, replies out; nothing else.
+
+Imports twisted, wire.framing, flow, store.journal and observe only.
+
+The commit runs on the reactor: with SQLite a second busy thread fights for the interpreter lock (docs/why/commit.md).
+Frames that arrive while a commit runs wait in their sockets, and are the next batch: group commit needs no timer.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol as Interface
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime, ITransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.decision import Outcome
+from hl7auth.flow.intake import Plan, plan, refuse_frame
+from hl7auth.observe import BATCHES, CONNECTIONS, MESSAGES, log, now
+from hl7auth.wire.framing import Deframer, Frame, frame
+
+MAX_BATCH = 256
+"""Messages in one commit: enough to share one sync among all, few enough to keep the reactor reading."""
+
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+"""Bytes of unfinished messages over all connections: more is refused, or enough slow senders could fill the memory."""
+
+END_BLOCK_SECONDS = 0.25
+"""How long the CR after a FS may take before the frame counts as ended without it."""
+
+_DISCARD_LIMIT = 4
+"""A sender that goes on for so many times the largest message without an end block will never come to one."""
+
+
+class Committer(Interface):
+    """What turns plans into outcomes: the store's journal."""
+
+    def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
+        """The outcomes in order; durable when this returns."""
+
+
+class Intake:
+    """The one queue of planned messages of a process, committed in batches and answered in order."""
+
+    def __init__(self, reactor: IReactorTime, committer: Committer, new_id: Callable[[], int]) -> None:
+        self.reactor = reactor
+        self.new_id = new_id
+        self.waiting_bytes = 0
+        self._committer = committer
+        self._queue: deque[tuple[MllpConnection, Plan]] = deque()
+        self._scheduled = False
+
+    def submit(self, connection: "MllpConnection", planned: Plan) -> None:
+        """Puts a message into the next batch."""
+        self._queue.append((connection, planned))
+        if not self._scheduled:
+            self._scheduled = True
+            self.reactor.callLater(0, self.flush)
+
+    def flush(self) -> None:
+        """Commits one batch and sends its replies."""
+        self._scheduled = False
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        if self._queue:
+            self._scheduled = True
+            self.reactor.callLater(0, self.flush)
+        if not batch:
+            return
+        BATCHES.observe(len(batch))
+        outcomes = self._committer.commit([planned for _, planned in batch])
+        for (connection, _), outcome in zip(batch, outcomes, strict=True):
+            connection.answer(outcome)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are planned and not yet committed."""
+        return len(self._queue)
+
+
+@implementer(IPushProducer)
+class MllpConnection(Protocol):
+    """One connection. As a producer it stops reading while its peer does not read the replies."""
+
+    transport: ITransport
+    factory: "MllpFactory"
+
+    def __init__(self, factory: "MllpFactory", peer: str) -> None:
+        self.factory = factory
+        framing = factory.channel.file.framing
+        self._deframer = Deframer(framing.max_bytes, framing.lenient)
+        self._peer = peer
+        self._held = 0
+        self._timer: IDelayedCall | None = None
+        self._action: Callable[[], None] | None = None
+        self._pending = 0
+        self._closing = False
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Refuses what is too many; else starts to wait for a first message."""
+        if not self.factory.admit(self):
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+            return
+        self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self._wait()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Frames become plans; an unfinished one is timed."""
+        deframer = self._deframer
+        for each in deframer.feed(data):
+            self._plan(each)
+        self._account()
+        if deframer.discarded > _DISCARD_LIMIT * self.factory.channel.file.framing.max_bytes:
+            self._give_up("endless frame")
+        elif self.factory.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
+            self._give_up("memory")
+        else:
+            self._wait()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """What was received whole is still committed; there is only nobody left to tell."""
+        self._cancel_timer()
+        self.factory.intake.waiting_bytes -= self._held
+        self._held = 0
+        self.factory.leave(self)
+
+    def answer(self, outcome: Outcome) -> None:
+        """Writes the replies of one message, in frames."""
+        self._pending -= 1
+        MESSAGES.labels(self.factory.channel.name, outcome.disposition).inc()
+        replies = outcome.replies
+        if replies:
+            self.transport.write(b"".join([frame(reply) for reply in replies]))
+        if self._closing and not self._pending:
+            self.transport.loseConnection()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """The peer does not read its replies: stop reading its messages."""
+        self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """The replies are through."""
+        self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """The transport is gone."""
+
+    def close_when_answered(self) -> None:
+        """Ends the connection as soon as everything received is answered."""
+        self._closing = True
+        self._cancel_timer()
+        if not self._pending:
+            self.transport.loseConnection()
+
+    def _plan(self, received: Frame) -> None:
+        factory = self.factory
+        intake, channel = factory.intake, factory.channel
+        self._pending += 1
+        if received.refused:
+            reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
+            planned = refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
+        else:
+            planned = plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
+        intake.submit(self, planned)
+
+    def _account(self) -> None:
+        held = self._deframer.buffered
+        self.factory.intake.waiting_bytes += held - self._held
+        self._held = held
+
+    def _give_up(self, reason: str) -> None:
+        log("connection.cut", "a sender went beyond all bounds", channel=self.factory.channel.name, reason=reason)
+        CONNECTIONS.labels(self.factory.channel.name, reason).inc()
+        self.close_when_answered()
+
+    def _wait(self) -> None:
+        """One timer: for the byte after a FS, for the rest of a message, or for the next message."""
+        limits = self.factory.channel.file.limits
+        if self._deframer.pending_end:
+            self._set_timer(END_BLOCK_SECONDS, self._end_block_missing, restart=True)
+        elif self._deframer.in_frame:
+            self._set_timer(limits.message_seconds, self._too_slow, restart=False)
+        else:
+            self._set_timer(limits.idle_seconds, self._idle, restart=True)
+
+    def _set_timer(self, seconds: float, action: Callable[[], None], *, restart: bool) -> None:
+        """A message is timed as a whole: bytes that trickle in do not start its time anew."""
+        if self._timer is not None and self._timer.active() and self._action == action:
+            if restart:
+                self._timer.reset(seconds)
+            return
+        self._cancel_timer()
+        self._action = action
+        self._timer = self.factory.intake.reactor.callLater(seconds, action)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _end_block_missing(self) -> None:
+        for each in self._deframer.flush():
+            self._plan(each)
+        self._account()
+        self._wait()
+
+    def _too_slow(self) -> None:
+        CONNECTIONS.labels(self.factory.channel.name, "slow").inc()
+        self.close_when_answered()
+
+    def _idle(self) -> None:
+        CONNECTIONS.labels(self.factory.channel.name, "idle").inc()
+        self.close_when_answered()
+
+
+class MllpFactory(Factory):
+    """The connections of one channel."""
+
+    noisy = False
+
+    def __init__(self, channel: Channel, intake: Intake) -> None:
+        self.channel = channel
+        self.intake = intake
+        self.connections: set[MllpConnection] = set()
+
+    def buildProtocol(self, addr: IAddress) -> MllpConnection:  # noqa: N802 - Twisted's name
+        """A connection for an address."""
+        host, port = getattr(addr, "host", ""), getattr(addr, "port", "")
+        return MllpConnection(self, f"{host}:{port}" if host else "")
+
+    def admit(self, connection: MllpConnection) -> bool:
+        """Takes a connection in, unless there are as many as the channel allows."""
+        if len(self.connections) >= self.channel.file.limits.connections:
+            CONNECTIONS.labels(self.channel.name, "too many").inc()
+            log("connection.refused", "too many connections", channel=self.channel.name)
+            return False
+        self.connections.add(connection)
+        return True
+
+    def leave(self, connection: MllpConnection) -> None:
+        """Forgets a connection."""
+        self.connections.discard(connection)

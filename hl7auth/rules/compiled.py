@@ -1,0 +1,210 @@
+"""A profile compiled for one version: per segment a flat list of field rules, ready for the check.
+
+Imports wire, rules and errors only.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from hl7auth.rules.datatypes import TypeChecker
+from hl7auth.rules.dictionary import Dictionary, FieldDef, SegmentDef, dictionary
+from hl7auth.rules.predicate import Condition, compile_condition
+from hl7auth.rules.profile import (
+    Component, FieldProfile, Profile, SegmentProfile, Severity, Verb, by_version, resolved,
+)  # fmt: skip
+from hl7auth.rules.tables import shipped_tables
+from hl7auth.wire.delimiters import Delimiters
+from hl7auth.wire.versions import at_least
+
+
+class ComponentRule(NamedTuple):
+    """Rules for one component; `codes` None means that any value will do."""
+
+    number: int
+    verb: Verb
+    length: int | None
+    codes: frozenset[str] | None
+    table: str
+    severity: Severity
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a raw field value, wherever it stands."""
+
+    rule: str
+    severity: Severity
+    code: str
+    text: str
+    repetition: int = 0
+    component: int = 0
+    subcomponent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """Everything that is checked of one field in one version."""
+
+    segment: str
+    number: int
+    name: str
+    verb: Verb
+    withdrawn: bool
+    beyond: bool
+    min: int
+    max: int | None
+    datatype: str
+    length: int | None
+    truncated_at: int | None
+    codes: frozenset[str] | None
+    code_severity: Severity
+    table: str
+    severity: Severity
+    condition: Condition | None
+    components: tuple[ComponentRule, ...]
+
+    @property
+    def path(self) -> str:
+        """`AUT-6`."""
+        return f"{self.segment}-{self.number}"
+
+
+class StatementRule(NamedTuple):
+    """A compiled conformance statement."""
+
+    id: str
+    holds: Condition
+    text: str
+    severity: Severity
+
+
+@dataclass(slots=True)
+class SegmentRules:
+    """The rules of one segment; `fields[n]` is field n. `verdicts` remembers, per delimiters, field and raw value."""
+
+    name: str
+    fields: list[FieldRule]
+    demanded: tuple[FieldRule, ...]
+    statements: tuple[StatementRule, ...]
+    severity: Severity
+    types: TypeChecker
+    verdicts: dict[Delimiters, list[dict[str, tuple[Verdict, ...]]]] = field(default_factory=dict)
+
+    def memory(self, delimiters: Delimiters) -> list[dict[str, tuple[Verdict, ...]]]:
+        """The remembered verdicts for a sender's delimiters, one mapping a field."""
+        if delimiters not in self.verdicts:
+            if len(self.verdicts) >= 16:  # a sender who changes delimiters with every message remembers nothing
+                self.verdicts.clear()
+            self.verdicts[delimiters] = [{} for _ in self.fields]
+        return self.verdicts[delimiters]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledProfile:
+    """A profile for one version of HL7."""
+
+    profile: Profile
+    version: str
+    dictionary: Dictionary
+    segments: dict[str, SegmentRules]
+    essential: frozenset[str]
+
+
+@cache
+def compiled(name: str, version: str, folder: Path | None = None) -> CompiledProfile:
+    """The profile of that name for a version, compiled once. Raises what `resolved` and `dictionary` raise."""
+    return compile_profile(resolved(name, folder), version)
+
+
+def compile_profile(profile: Profile, version: str) -> CompiledProfile:
+    """A Profile compiled for a version."""
+    known = dictionary(version)
+    types = TypeChecker(known)
+    segments = {
+        name: _segment(profile, known.segments[name], rules, version, types)
+        for name, rules in profile.segments.items()
+        if name in known.segments
+    }
+    essential = frozenset(profile.structure.essential if profile.structure else ())
+    return CompiledProfile(profile, version, known, segments, essential)
+
+
+def _segment(
+    profile: Profile, known: SegmentDef, rules: SegmentProfile, version: str, types: TypeChecker
+) -> SegmentRules:
+    count = max(len(known.fields), max(rules.fields, default=0))
+    fields = [_field(profile, known, rules, number, version) for number in range(1, count + 1)]
+    demanded = tuple(
+        rule
+        for rule in fields
+        if not rule.beyond and (rule.condition or rule.min or rule.verb in (Verb.SHALL, Verb.SHOULD))
+    )
+    statements = tuple(
+        StatementRule(each.id, compile_condition(each.holds), each.text, each.severity)
+        for each in profile.statements
+        if each.segment == known.name
+    )
+    placeholder = fields[0] if fields else _field(profile, known, rules, 1, version)
+    return SegmentRules(known.name, [placeholder, *fields], demanded, statements, rules.severity, types)
+
+
+_NO_FIELD = FieldDef("", "X", 0, None, "varies", None)
+
+
+def _field(profile: Profile, known: SegmentDef, rules: SegmentProfile, number: int, version: str) -> FieldRule:
+    base = known.fields[number - 1] if number <= len(known.fields) else _NO_FIELD
+    own = rules.fields.get(number, FieldProfile())
+    low, high = _cardinality(own, base)
+    table = own.table or base.table or ""
+    codes, code_severity = _codes(profile, table, version)
+    late = own.since is not None and not at_least(version, own.since)
+    verb = by_version(own.verb, version) or (Verb.SHALL if base.usage == "R" else Verb.MAY)
+    return FieldRule(
+        segment=known.name,
+        number=number,
+        name=own.name or base.name,
+        verb=verb,
+        withdrawn=base.usage in ("W", "X") and own.verb is None,
+        beyond=(late or number > len(known.fields)) and not own.pre_adopted,
+        min=low,
+        max=high,
+        datatype=by_version(own.type, version) or base.datatype,
+        length=by_version(own.length, version),
+        truncated_at=_truncation(by_version(own.conformance_length, version)),
+        codes=codes,
+        code_severity=code_severity,
+        table=table,
+        severity=own.severity or rules.severity,
+        condition=compile_condition(own.condition) if own.condition else None,
+        components=tuple(
+            _component(profile, n, part, own.severity or rules.severity, version) for n, part in own.components.items()
+        ),
+    )
+
+
+def _cardinality(own: FieldProfile, base: FieldDef) -> tuple[int, int | None]:
+    if own.cardinality is None:
+        return base.min, base.max
+    low, high = own.cardinality.split("..")
+    return int(low), None if high == "*" else int(high)
+
+
+def _codes(profile: Profile, number: str, version: str) -> tuple[frozenset[str] | None, Severity]:
+    """A table that nobody filled accepts everything: that is a fault of the profile at most, never of a message."""
+    table = profile.tables.get(number) or shipped_tables().get(number)
+    if table is None or not table.values:
+        return None, "warning"
+    return table.codes(version), "error" if table.kind == "hl7" else "warning"
+
+
+def _component(profile: Profile, number: int, part: Component, severity: Severity, version: str) -> ComponentRule:
+    codes, code_severity = _codes(profile, part.table or "", version)
+    return ComponentRule(number, part.verb, part.length, codes, part.table or "", code_severity if codes else severity)
+
+
+def _truncation(text: str | None) -> int | None:
+    """`45#` allows a sender to cut at 45; `45=` does not."""
+    match = re.fullmatch(r"(\d+)#", text or "")
+    return int(match[1]) if match else None

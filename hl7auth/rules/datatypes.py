@@ -1,0 +1,137 @@
+"""Are the characters of a value right for its data type? (chapter 2A; dates, numbers, codes, text)
+
+Imports wire and rules.dictionary only.
+
+Verdicts depend on the type and the raw text alone. Codes, dates and identifiers repeat, so they are remembered.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import NamedTuple
+
+from hl7auth.rules.dictionary import Dictionary
+from hl7auth.wire.delimiters import Delimiters
+from hl7auth.wire.message import NULL
+
+
+class TypeFault(NamedTuple):
+    """`component` and `subcomponent` are 0 where the fault is the whole element's; `severity` as in table 0516."""
+
+    component: int
+    subcomponent: int
+    severity: str
+    text: str
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\Z")
+_TIME_STAMP = re.compile(
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:([0-5]\d)(?:([0-5]\d)(?:\.\d{1,4})?)?)?)?)?)?([+-]\d{4})?\Z"
+)
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,4})?)?)?([+-]\d{4})?\Z")
+_SEQUENCE = re.compile(r"\d+\Z")
+_STRUCTURED_NUMBER = re.compile(r"[0-9+\-.\s()x/*#]+\Z")
+
+
+def is_number(text: str) -> bool:
+    """NM: digits with at most one point and a leading sign."""
+    return _NUMBER.match(text) is not None
+
+
+def is_timestamp(text: str) -> bool:
+    """TS and DTM: YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ], and a day that the calendar has."""
+    match = _TIME_STAMP.match(text)
+    if match is None:
+        return False
+    try:
+        date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_date(text: str) -> bool:
+    return text.isdigit() and len(text) in (4, 6, 8) and is_timestamp(text)
+
+
+_CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
+    "NM": (is_number, "is not a number (NM)"),
+    "SI": (lambda text: _SEQUENCE.match(text) is not None, "is not a sequence number (SI)"),
+    "DT": (_is_date, "is not a date (DT: YYYY[MM[DD]])"),
+    "TM": (lambda text: _TIME.match(text) is not None, "is not a time (TM)"),
+    "DTM": (is_timestamp, "is not a date and time (YYYY[MM[DD[HH[MM[SS]]]]])"),
+    "TSDTM": (is_timestamp, "is not a date and time (YYYY[MM[DD[HH[MM[SS]]]]])"),
+    "SNM": (lambda text: _STRUCTURED_NUMBER.match(text) is not None, "is not a string of telephone number characters"),
+}
+#: text may hold anything; in ST the formatting commands of FT have no meaning
+_PLAIN_TEXT = frozenset({"ST", "ID", "IS"})
+_OPEN = frozenset({"varies", "VARIES", "*", "ANY", "", "FT", "TX", "ED"})
+
+#: A day's different values of a busy feed; then the memory starts afresh
+_REMEMBERED = 50_000
+
+
+class TypeChecker:
+    """Checks raw values against the data types of one version."""
+
+    def __init__(self, dictionary: Dictionary) -> None:
+        self._types = dictionary.datatypes
+        self._seen: dict[tuple[str, str, Delimiters], tuple[TypeFault, ...]] = {}
+
+    def check(self, datatype: str, raw: str, delimiters: Delimiters) -> tuple[TypeFault, ...]:
+        """The faults of one repetition of a field, in order of its components."""
+        key = (datatype, raw, delimiters)
+        faults = self._seen.get(key)
+        if faults is None:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            faults = self._seen[key] = tuple(self._element(datatype, raw, delimiters))
+        return faults
+
+    def _element(self, datatype: str, raw: str, marks: Delimiters) -> list[TypeFault]:
+        if datatype in _OPEN or raw == NULL:
+            return []
+        parts = raw.split(marks.component) if marks.component in raw else [raw]
+        components = self._types.get(datatype, ())
+        if not components:
+            return [*_primitive(datatype, parts[0], marks, 0, 0), *_extra(parts, 1, datatype, 0)]
+        if datatype == "TS":
+            return [*_primitive("DTM", parts[0], marks, 1, 0), *_extra(parts, 2, datatype, 0)]
+        faults = _extra(parts, len(components), datatype, 0)
+        for number, (text, component) in enumerate(zip(parts, components, strict=False), start=1):
+            if text and text != NULL:
+                faults += self._component(component.datatype, text, marks, number)
+        return faults
+
+    def _component(self, datatype: str, raw: str, marks: Delimiters, number: int) -> list[TypeFault]:
+        if datatype in _OPEN:
+            return []
+        has_parts = bool(marks.subcomponent) and marks.subcomponent in raw
+        parts = raw.split(marks.subcomponent) if has_parts else [raw]
+        inner = self._types.get(datatype, ())
+        if datatype == "TS" or not inner:
+            kind = "DTM" if datatype == "TS" else datatype
+            return [*_primitive(kind, parts[0], marks, number, 0), *_extra(parts, 1, datatype, number)]
+        faults = _extra(parts, len(inner), datatype, number)
+        for place, (text, sub) in enumerate(zip(parts, inner, strict=False), start=1):
+            if text and text != NULL:
+                faults += _primitive("DTM" if sub.datatype == "TS" else sub.datatype, text, marks, number, place)
+        return faults
+
+
+def _primitive(datatype: str, text: str, marks: Delimiters, component: int, subcomponent: int) -> list[TypeFault]:
+    rule = _CHECKS.get(datatype)
+    if rule and text and not rule[0](text):
+        return [TypeFault(component, subcomponent, "E", rule[1])]
+    if datatype in _PLAIN_TEXT and marks.escape and f"{marks.escape}." in text:
+        return [TypeFault(component, subcomponent, "W", f"holds a formatting command, which {datatype} text has not")]
+    return []
+
+
+def _extra(parts: list[str], allowed: int, datatype: str, component: int) -> list[TypeFault]:
+    """Surplus parts that say something; trailing separators say nothing (chapter 2, 2.6)."""
+    if len(parts) <= allowed or not any(parts[allowed:]):
+        return []
+    kind = "subcomponents" if component else "components"
+    place = component or allowed + 1
+    return [TypeFault(place, allowed + 1 if component else 0, "W", f"{datatype} has {allowed} {kind}, more are sent")]

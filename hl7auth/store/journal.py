@@ -1,0 +1,127 @@
+"""The journal: a batch of plans becomes durable in one transaction, and only then has outcomes.
+
+Imports sqlalchemy, domain, flow, observe and errors only.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from hl7auth.domain.semantics import Change
+from hl7auth.flow.decision import Outcome, decide, failed
+from hl7auth.flow.intake import Plan
+from hl7auth.observe import log
+from hl7auth.rules.check import finding_entry
+from hl7auth.store.database import connect
+from hl7auth.store.known import KnownToBatch
+
+_MESSAGE_COLUMNS = (
+    "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version", "sender",
+    "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings",
+)  # fmt: skip
+_VERSION_COLUMNS = (
+    "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule", "document",
+)  # fmt: skip
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Journal:
+    """The one writer of a process. Not thread-safe: whoever owns it commits one batch after the other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
+        """The outcomes of the plans, in order, each durable, or `failed` where that could not be had. Never raises.
+
+        A batch that the database refuses is tried again message by message, so that one can not hurt the others.
+        """
+        try:
+            return self._commit(plans)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the senders must be told
+            self._give_up(error, len(plans))
+        if len(plans) == 1:
+            return [failed(plans[0])]
+        return [outcome for plan in plans for outcome in self.commit([plan])]
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _commit(self, plans: Sequence[Plan]) -> list[Outcome]:
+        if self._connection is None:
+            self._connection = connect(self._engine)
+        connection = self._connection
+        with connection.begin():
+            known = KnownToBatch(connection)
+            known.load(plans)
+            outcomes = []
+            for plan in plans:
+                outcome = _decide(plan, known)
+                known.apply(outcome)
+                outcomes.append(outcome)
+            _write(connection, outcomes)
+        return outcomes
+
+    def _give_up(self, error: Exception, count: int) -> None:
+        action = "store.failed" if isinstance(error, SQLAlchemyError) else "journal.failed"
+        log(action, "a batch could not be committed", level=logging.ERROR, error=True, messages=count)
+        try:
+            self.close()
+        except SQLAlchemyError:
+            self._connection = None
+
+
+def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
+    """A fault in deciding one message is that message's alone."""
+    try:
+        return decide(plan, known)
+    except Exception:  # noqa: BLE001
+        log("decide.failed", "a message could not be decided", level=logging.ERROR, error=True, message=plan.message_id)
+        return failed(plan)
+
+
+def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    messages = [_message_row(outcome) for outcome in outcomes]
+    connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)
+    changes = [(change, outcome) for outcome in outcomes for change in outcome.changes]
+    if not changes:
+        return
+    replaced = [(change.before.key, change.before.version) for change, _ in changes if change.before is not None]
+    # within a batch a version may be replaced before it was ever written: only the last one of a key is current
+    last = {change.record.key: change.record.version for change, _ in changes}
+    rows = [_version_row(change, outcome, last) for change, outcome in changes]
+    if replaced:
+        sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"  # noqa: S608
+        connection.exec_driver_sql(sql, replaced)
+    connection.exec_driver_sql(_insert("authorization_version", _VERSION_COLUMNS, mark), rows)
+
+
+def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+
+
+def _message_row(outcome: Outcome) -> tuple[object, ...]:
+    plan, header = outcome.plan, outcome.plan.header
+    findings = _encode([finding_entry(finding) for finding in outcome.findings]) if outcome.findings else None
+    return (
+        plan.message_id, plan.channel.name, plan.received_at, plan.peer, header.control_id, plan.digest,
+        header.message_type, header.trigger_event, header.version, header.sending_application, header.sending_facility,
+        outcome.disposition, outcome.code, outcome.duplicate_of, plan.raw, outcome.accept_ack, outcome.reply, findings,
+    )  # fmt: skip
+
+
+def _version_row(change: Change, outcome: Outcome, last: dict[str, int]) -> tuple[object, ...]:
+    record = change.record
+    return (
+        record.key, record.version, int(last[record.key] == record.version), record.status, record.referral,
+        record.requester, record.control_id, record.message_id, outcome.plan.received_at, change.rule,
+        _encode(record.document),
+    )  # fmt: skip

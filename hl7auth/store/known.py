@@ -1,0 +1,155 @@
+"""What a batch needs to know: loaded with a few queries, kept current while the batch is decided.
+
+Imports sqlalchemy, domain and flow only.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hl7auth.domain.semantics import Record
+from hl7auth.flow.decision import Disposition, Outcome, Stored
+from hl7auth.flow.intake import Plan
+
+_COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
+_MOST_PARAMETERS = 500
+"""Values in one IN list: far below every limit of SQLite and PostgreSQL."""
+
+
+class KnownToBatch:
+    """The knowledge for one batch, and for each message of it the effects of those before it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stored: dict[tuple[str, int], Stored] = {}
+        self._records: dict[str, Record] = {}
+        self._by_referral: dict[str, set[str]] = defaultdict(set)
+        self._by_control: dict[str, set[str]] = defaultdict(set)
+        self._used: set[tuple[str, str, str, str, str]] = set()
+
+    def load(self, plans: Sequence[Plan]) -> None:
+        """Asks for everything that these plans can touch."""
+        ready = [plan for plan in plans if plan.intent is not None]
+        self._load_stored([(plan.header.control_id, plan.digest) for plan in ready])
+        keys, referrals, asked = set(), set(), set()
+        for plan in ready:
+            intent = plan.intent
+            assert intent is not None
+            keys.update(claim.identifier.key for claim in intent.claims if claim.identifier)
+            keys.add(intent.request_key)
+            if intent.referral and (not intent.is_request or intent.trigger_event in ("I11", "I14")):
+                referrals.add(intent.referral)
+            if not intent.is_request and intent.answers:
+                asked.add(intent.answers)
+        self._load_records("key", keys)
+        self._load_records("referral", referrals)
+        self._load_records("control_id", asked)
+
+    def apply(self, outcome: Outcome) -> None:
+        """Takes over what a message of this batch did."""
+        header = outcome.plan.header
+        if outcome.disposition is Disposition.ACCEPTED:
+            stored = Stored(outcome.plan.message_id, outcome.accept_ack, outcome.reply)
+            self._stored[(header.control_id, outcome.plan.digest)] = stored
+            self._used.add(_identity(outcome.plan))
+        for change in outcome.changes:
+            self._remember(change.record)
+
+    def same_message(self, control_id: str, digest: int) -> Stored | None:
+        """The accepted message with this control id and content."""
+        return self._stored.get((control_id, digest))
+
+    def control_id_used(self, plan: Plan) -> bool:
+        """True when an accepted message of this sender and event has this control id (asked by strict channels only)."""
+        if _identity(plan) in self._used:
+            return True
+        sql = (
+            "SELECT 1 FROM message WHERE control_id = {p} AND channel = {p} AND sender = {p} AND facility = {p}"
+            " AND trigger_event = {p} AND disposition = 'accepted' LIMIT 1"
+        )
+        values = _identity(plan)
+        return self._connection.exec_driver_sql(_filled(sql, self._mark), values).first() is not None
+
+    def record(self, key: str) -> Record | None:
+        """The current record of a key."""
+        return self._records.get(key)
+
+    def in_referral(self, referral: str) -> list[Record]:
+        """The current authorizations of a referral."""
+        return [self._records[key] for key in sorted(self._by_referral[referral]) if not self._records[key].is_request]
+
+    def asked_by(self, control_id: str) -> list[Record]:
+        """The current requests that a message with this control id made."""
+        return [self._records[key] for key in sorted(self._by_control[control_id])]
+
+    @property
+    def _mark(self) -> str:
+        return "?" if self._connection.dialect.paramstyle == "qmark" else "%s"
+
+    def _remember(self, record: Record) -> None:
+        self._records[record.key] = record
+        if record.referral:
+            self._by_referral[record.referral].add(record.key)
+        if record.is_request:
+            self._by_control[record.control_id].add(record.key)
+
+    def _load_stored(self, wanted: list[tuple[str, int]]) -> None:
+        for some in _slices(wanted, _MOST_PARAMETERS // 2):
+            sql = _same_message_sql(len(some), self._mark)
+            for row in self._connection.exec_driver_sql(sql, tuple(value for pair in some for value in pair)):
+                self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
+
+    def _load_records(self, column: str, wanted: Iterable[str]) -> None:
+        for some in _slices(sorted(wanted), _MOST_PARAMETERS):
+            sql = _records_sql(column, len(some), self._mark)
+            for row in self._connection.exec_driver_sql(sql, tuple(some)):
+                self._remember(read_record(row))
+
+
+def read_record(row: Any) -> Record:
+    """A Record from a row of the columns key to document."""
+    return Record(row[0], row[1], row[2], row[3], row[4], row[5], row[6], json.loads(row[7]))
+
+
+def _identity(plan: Plan) -> tuple[str, str, str, str, str]:
+    header = plan.header
+    return (
+        header.control_id,
+        plan.channel.name,
+        header.sending_application,
+        header.sending_facility,
+        header.trigger_event,
+    )
+
+
+def _slices(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _filled(sql: str, mark: str) -> str:
+    return sql.replace("{p}", mark)
+
+
+@lru_cache(maxsize=1024)
+def _same_message_sql(count: int, mark: str) -> str:
+    pairs = ", ".join([f"({mark}, {mark})"] * count)
+    return (
+        "SELECT control_id, digest, id, accept_ack, reply FROM message"
+        f" WHERE (control_id, digest) IN (VALUES {pairs}) AND disposition = 'accepted'"
+    )
+
+
+#: spelled as the partial indexes spell it, or the planner does not see that they fit
+_CONDITIONS = {"key": "", "referral": " AND referral <> ''", "control_id": " AND key >= '?' AND key < '@'"}
+
+
+@lru_cache(maxsize=2048)
+def _records_sql(column: str, count: int, mark: str) -> str:
+    marks = ", ".join([mark] * count)
+    return (
+        f"SELECT {_COLUMNS} FROM authorization_version WHERE {column} IN ({marks}) AND current = 1{_CONDITIONS[column]}"
+    )

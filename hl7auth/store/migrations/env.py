@@ -1,0 +1,12 @@
+"""Run by alembic: applies migrations on the connection that hl7auth.store.database hands over.
+
+Imports alembic and the schema.
+"""
+
+from alembic import context
+
+from hl7auth.store.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

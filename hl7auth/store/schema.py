@@ -1,0 +1,80 @@
+"""The tables: every message with its replies, and every version of every authorization.
+
+Imports sqlalchemy only.
+
+Times are microseconds since 1970, UTC. Ids of messages grow with time. Documents and findings are JSON text.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+#: SQLite grows its own row ids only for INTEGER, which is 64 bits wide there
+BigKey = BigInteger().with_variant(Integer(), "sqlite")
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("control_id", Text, nullable=False),
+    Column("digest", BigInteger, nullable=False),
+    Column("message_type", Text, nullable=False),
+    Column("trigger_event", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("facility", Text, nullable=False),
+    Column("disposition", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("duplicate_of", BigInteger),
+    Column("raw", LargeBinary, nullable=False),
+    Column("accept_ack", LargeBinary),
+    Column("reply", LargeBinary),
+    Column("findings", Text),
+    # one index for "was this very message here before", for look-up by control id, and for the strict duplicate rule
+    Index("message_control_id", "control_id", "digest"),
+)
+
+authorization_version = Table(
+    "authorization_version",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("current", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("referral", Text, nullable=False),
+    Column("requester", Text, nullable=False),
+    Column("control_id", Text, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    # also what makes two writers of the same next version impossible
+    PrimaryKeyConstraint("key", "version", name="authorization_version_key"),
+    Index("authorization_version_message", "message_id"),
+    Index(
+        "authorization_version_referral",
+        "referral",
+        sqlite_where=text("current = 1 AND referral <> ''"),
+        postgresql_where=text("current = 1 AND referral <> ''"),
+    ),
+    Index(
+        "authorization_version_asked",
+        "control_id",
+        sqlite_where=text("current = 1 AND key >= '?' AND key < '@'"),
+        postgresql_where=text("current = 1 AND key >= '?' AND key < '@'"),
+    ),
+)
