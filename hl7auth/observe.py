@@ -29,7 +29,7 @@ _SEQUENCE_BITS = 22
 
 def now() -> int:
     """Microseconds since 1970, UTC."""
-    return time.time_ns() // 1_000  # noqa: TID251 - the one clock
+    return time.time_ns() // 1_000
 
 
 def ids(clock: Callable[[], int] = now) -> Callable[[], int]:

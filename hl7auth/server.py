@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet import defer, endpoints, error
-from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
 
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel
@@ -35,7 +35,7 @@ class Server:
         self._journal = Journal(self._engine)
         self._intake = Intake(reactor, self._journal, ids())
         self._factories: list[MllpFactory] = []
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
         for channel in channels:
             for version in channel.file.accepts.versions:
                 compiled(channel.file.profile, version)
@@ -55,7 +55,8 @@ class Server:
     async def stop(self) -> None:
         """No new connections; what was received is committed and answered; then everything is closed."""
         for port in self._ports:
-            await defer.maybeDeferred(port.stopListening)
+            stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening)
+            await stopped
         while self._intake.waiting:
             self._intake.flush()
         connections = [connection for factory in self._factories for connection in list(factory.connections)]
@@ -72,17 +73,18 @@ class Server:
             self._reactor.callLater(0.02, pause.callback, None)
             await pause
 
-    async def _listen(self, channel: Channel, factory: MllpFactory) -> IListeningPort:
+    async def _listen(self, channel: Channel, factory: MllpFactory) -> Any:
         try:
-            endpoint = endpoints.serverFromString(self._reactor, channel.file.listen)
+            endpoint: Any = endpoints.serverFromString(  # type: ignore[no-untyped-call]
+                self._reactor, channel.file.listen
+            )
         except (ValueError, TypeError, IndexError, KeyError) as fault:
             raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' is no endpoint: {fault}") from None
         try:
-            port: IListeningPort = await endpoint.listen(factory)
+            return await endpoint.listen(factory)
         except error.CannotListenError as fault:
             text = getattr(fault.socketError, "strerror", None) or str(fault.socketError)
             raise UserError(f"channel {channel.name} can not listen on {channel.file.listen}: {text.lower()}") from None
-        return port
 
 
 def run(channels: Sequence[Channel], database: str, announce: Callable[[str], None]) -> None:
@@ -94,9 +96,12 @@ def run(channels: Sequence[Channel], database: str, announce: Callable[[str], No
     server = Server(channels, database, clock, announce)
     failures: list[BaseException] = []
 
+    def give_up(failure: Failure) -> None:
+        failures.append(failure.value or UserError(str(failure)))
+        clock.stop()
+
     def begin() -> None:
-        started = defer.Deferred.fromCoroutine(server.start())
-        started.addErrback(lambda failure: (failures.append(failure.value), clock.stop()))
+        defer.Deferred.fromCoroutine(server.start()).addErrback(give_up)
 
     clock.callWhenRunning(begin)
     clock.addSystemEventTrigger("before", "shutdown", lambda: defer.Deferred.fromCoroutine(server.stop()))

@@ -26,7 +26,7 @@ def serve(channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE)
     from hl7auth.server import run
 
     log_to_stderr()
-    run(load_channels(channels), database, lambda line: typer.echo(line))
+    run(load_channels(channels), database, typer.echo)
 
 
 def send(
@@ -38,7 +38,7 @@ def send(
     output: Output = Format.TEXT,
 ) -> None:
     """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
-    from hl7auth.net.sender import Sent, send_all
+    from hl7auth.net.sender import send_all
     from hl7auth.wire.batch import split
 
     host, _, port = address.rpartition(":")

@@ -64,7 +64,6 @@ def export(
     folder: Annotated[Path, typer.Option("--to", envvar="HL7AUTH_TO", help="Folder for one file per message.")],
     channel: Channel = None,
     control_id: ControlId = None,
-    message_type: Type = None,
     disposition: Disposition = None,
     limit: Limit = 0,
     database: Database = DEFAULT_DATABASE,
@@ -74,7 +73,7 @@ def export(
     from hl7auth.store.archive import read_raw
 
     with reading(database) as connection:
-        found = read_raw(connection, _filters(channel, control_id, message_type, disposition), limit)
+        found = read_raw(connection, _filters(channel, control_id, None, disposition), limit)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = [_write(folder / f"{message_id}.hl7", raw) for message_id, raw in found]
@@ -100,7 +99,8 @@ def _filters(
 
 def _text(entry: dict[str, Any]) -> str:
     lines = [
-        f"message {entry['id']}  {entry['event']}  {entry['control_id']}  {entry['disposition']} ({entry['code'] or 'no reply'})"
+        f"message {entry['id']}  {entry['event']}  {entry['control_id']}",
+        f"{entry['disposition']} ({entry['code'] or 'no reply'})",
     ]
     lines += [f"received {entry['received_at']} on {entry['channel']} from {entry['peer']}"]
     lines += ["", *readable(entry["raw"].encode()).split("\n")]

@@ -140,9 +140,8 @@ def _outcome_entry(name: str, outcome: "Outcome") -> dict[str, Any]:
 
 
 def _outcome_text(entry: dict[str, Any]) -> str:
-    lines = [
-        f"{entry['file']}: {entry['event'] or 'no message'} {entry['control_id']}: {entry['disposition']} ({entry['code'] or 'no reply'})"
-    ]
+    what = f"{entry['event'] or 'no message'} {entry['control_id']}"
+    lines = [f"{entry['file']}: {what}: {entry['disposition']} ({entry['code'] or 'no reply'})"]
     lines += [f"  {f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"]]
     for change in entry["changes"]:
         document = change["document"]

@@ -188,8 +188,8 @@ def _auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
 def _aut(segment: Segment, occurrence: int) -> Aut:
     number, assigner = segment.value(6, 1), segment.value(6, 2) or segment.value(6, 3)
     payor = segment.value(2, 1)
-    clean = ["" if text == NULL else text for text in (number, assigner, payor)]
-    return Aut(segment, occurrence, *clean, segment.value(29), read_aut(segment))
+    number, assigner, payor = ("" if text == NULL else text for text in (number, assigner, payor))
+    return Aut(segment, occurrence, number, assigner, payor, segment.value(29), read_aut(segment))
 
 
 def _belongs(line: Line, top: Aut | None) -> Identifier | None:

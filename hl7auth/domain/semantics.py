@@ -215,7 +215,9 @@ def _settled(intent: Intent, request: Record, cancels: Status | None) -> Iterato
     whole = Claim(claims[0].identifier if len(claims) == 1 else None, claims[0].top if claims else None)
     whole.lines = [line for claim in claims for line in claim.lines]
     document = build(whole, {**request.document, **intent.context}, intent.names, cancels)
-    kept = {key: request.document[key] for key in ("patient", "referral", "diagnoses") if key in request.document}
+    kept: Document = {
+        key: request.document[key] for key in ("patient", "referral", "diagnoses") if key in request.document
+    }
     document = {**kept, **document, "key": request.key[1:]}
     yield from _store(intent, document, request, "answer", request.key)
 

@@ -9,6 +9,7 @@ values are shared between documents that say the same, so nobody may change one 
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hl7auth.wire.delimiters import Delimiters
@@ -237,8 +238,9 @@ def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> 
     return marks.field.join(fields).rstrip(marks.field)
 
 
+@lru_cache(maxsize=8192)
 def read_code(raw: str, marks: Delimiters) -> Values | None:
-    """A coded value (CE, CWE) as {code, text, system, alternate}."""
+    """A coded value (CE, CWE) as {code, text, system, alternate}; shared, so not to be changed in place."""
     return None if raw in ("", NULL) else _read_code(_Reader(raw, marks))
 
 

@@ -129,7 +129,7 @@ def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Kn
         accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA"))
     if intent.is_request and plan.handshake.application_due(True):
         reply = _encoded(plan, _answer(plan, intent, changes, known))
-    findings = [*plan.findings, *_remarks(plan, intent, changes, known)]
+    findings = [*plan.findings, *_remarks(plan, intent, known)]
     return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
 
 
@@ -142,7 +142,7 @@ def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Know
     return answer(plan.message, intent.claims, documents, _reply(plan, 1), plan.handshake.modes)
 
 
-def _remarks(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> list[Finding]:
+def _remarks(plan: Plan, intent: Intent, known: Known) -> list[Finding]:
     """What only the store could tell: an answer nobody waits for, or one that comes after a cancellation."""
     if intent.is_request:
         remarks = []

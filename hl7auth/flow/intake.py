@@ -28,7 +28,7 @@ from hl7auth.wire.message import Header, Message, canonical, parse
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
 _JOINED_BY_BLANKS = re.compile(r"[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|")
-_NO_HEADER = Header(*[""] * 15)
+_NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
 
 
@@ -90,7 +90,7 @@ def plan(
 def refuse_frame(
     raw: bytes, reason: str, channel: Channel, now: int, new_id: Callable[[], int], peer: str = ""
 ) -> Plan:
-    """The Plan of a frame that did not come whole (broken off, or too large): AR, with the control id if it is there."""
+    """The Plan of a frame that did not come whole (broken off, or too large): AR, with its control id if that came."""
     header, delimiters = salvage(raw)
     refusal = Refusal("AR", (Problem("207", reason),))
     ids = (str(new_id()), str(new_id()))

@@ -8,9 +8,10 @@ Frames that arrive while a commit runs wait in their sockets, and are the next b
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,10 +42,55 @@ class Committer(Interface):
         """The outcomes in order; durable when this returns."""
 
 
+class Timer(Interface):
+    """A call that the reactor is to make later."""
+
+    def active(self) -> bool:
+        """Is it still to come?"""
+
+    def cancel(self) -> None:
+        """Not at all."""
+
+    def reset(self, seconds: float) -> None:
+        """That long from now."""
+
+
+class Clock(Interface):
+    """What is asked of a reactor here."""
+
+    def callLater(self, delay: float, call: Callable[[], None], /) -> Timer:  # noqa: N802 - Twisted's name
+        """Calls later."""
+
+
+class Wire(Interface):
+    """What is asked of a TCP or TLS transport."""
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes."""
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Closes after everything is sent."""
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Closes at once."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
+        """A reply goes out as it is written."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802 - Twisted's name
+        """Who is to be paused while the peer does not read."""
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Stops reading."""
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Reads again."""
+
+
 class Intake:
     """The one queue of planned messages of a process, committed in batches and answered in order."""
 
-    def __init__(self, reactor: IReactorTime, committer: Committer, new_id: Callable[[], int]) -> None:
+    def __init__(self, reactor: Clock, committer: Committer, new_id: Callable[[], int]) -> None:
         self.reactor = reactor
         self.new_id = new_id
         self.waiting_bytes = 0
@@ -83,27 +129,25 @@ class Intake:
 class MllpConnection(Protocol):
     """One connection. As a producer it stops reading while its peer does not read the replies."""
 
-    transport: ITransport
-    factory: "MllpFactory"
-
     def __init__(self, factory: "MllpFactory", peer: str) -> None:
-        self.factory = factory
+        self._owner = factory
         framing = factory.channel.file.framing
         self._deframer = Deframer(framing.max_bytes, framing.lenient)
         self._peer = peer
         self._held = 0
-        self._timer: IDelayedCall | None = None
+        self._timer: Timer | None = None
         self._action: Callable[[], None] | None = None
         self._pending = 0
         self._closing = False
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Refuses what is too many; else starts to wait for a first message."""
-        if not self.factory.admit(self):
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+        self._wire = cast(Wire, self.transport)
+        if not self._owner.admit(self):
+            self._wire.abortConnection()
             return
-        self.transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
-        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self._wire.setTcpNoDelay(True)
+        self._wire.registerProducer(self, True)
         self._wait()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -112,37 +156,37 @@ class MllpConnection(Protocol):
         for each in deframer.feed(data):
             self._plan(each)
         self._account()
-        if deframer.discarded > _DISCARD_LIMIT * self.factory.channel.file.framing.max_bytes:
+        if deframer.discarded > _DISCARD_LIMIT * self._owner.channel.file.framing.max_bytes:
             self._give_up("endless frame")
-        elif self.factory.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
+        elif self._owner.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
             self._give_up("memory")
         else:
             self._wait()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802, ARG002 - Twisted's name
         """What was received whole is still committed; there is only nobody left to tell."""
         self._cancel_timer()
-        self.factory.intake.waiting_bytes -= self._held
+        self._owner.intake.waiting_bytes -= self._held
         self._held = 0
-        self.factory.leave(self)
+        self._owner.leave(self)
 
     def answer(self, outcome: Outcome) -> None:
         """Writes the replies of one message, in frames."""
         self._pending -= 1
-        MESSAGES.labels(self.factory.channel.name, outcome.disposition).inc()
+        MESSAGES.labels(self._owner.channel.name, outcome.disposition).inc()
         replies = outcome.replies
         if replies:
-            self.transport.write(b"".join([frame(reply) for reply in replies]))
+            self._wire.write(b"".join([frame(reply) for reply in replies]))
         if self._closing and not self._pending:
-            self.transport.loseConnection()
+            self._wire.loseConnection()
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The peer does not read its replies: stop reading its messages."""
-        self.transport.pauseProducing()  # type: ignore[attr-defined]
+        self._wire.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The replies are through."""
-        self.transport.resumeProducing()  # type: ignore[attr-defined]
+        self._wire.resumeProducing()
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is gone."""
@@ -152,10 +196,10 @@ class MllpConnection(Protocol):
         self._closing = True
         self._cancel_timer()
         if not self._pending:
-            self.transport.loseConnection()
+            self._wire.loseConnection()
 
     def _plan(self, received: Frame) -> None:
-        factory = self.factory
+        factory = self._owner
         intake, channel = factory.intake, factory.channel
         self._pending += 1
         if received.refused:
@@ -167,17 +211,17 @@ class MllpConnection(Protocol):
 
     def _account(self) -> None:
         held = self._deframer.buffered
-        self.factory.intake.waiting_bytes += held - self._held
+        self._owner.intake.waiting_bytes += held - self._held
         self._held = held
 
     def _give_up(self, reason: str) -> None:
-        log("connection.cut", "a sender went beyond all bounds", channel=self.factory.channel.name, reason=reason)
-        CONNECTIONS.labels(self.factory.channel.name, reason).inc()
+        log("connection.cut", "a sender went beyond all bounds", channel=self._owner.channel.name, reason=reason)
+        CONNECTIONS.labels(self._owner.channel.name, reason).inc()
         self.close_when_answered()
 
     def _wait(self) -> None:
         """One timer: for the byte after a FS, for the rest of a message, or for the next message."""
-        limits = self.factory.channel.file.limits
+        limits = self._owner.channel.file.limits
         if self._deframer.pending_end:
             self._set_timer(END_BLOCK_SECONDS, self._end_block_missing, restart=True)
         elif self._deframer.in_frame:
@@ -193,7 +237,7 @@ class MllpConnection(Protocol):
             return
         self._cancel_timer()
         self._action = action
-        self._timer = self.factory.intake.reactor.callLater(seconds, action)
+        self._timer = self._owner.intake.reactor.callLater(seconds, action)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -207,11 +251,11 @@ class MllpConnection(Protocol):
         self._wait()
 
     def _too_slow(self) -> None:
-        CONNECTIONS.labels(self.factory.channel.name, "slow").inc()
+        CONNECTIONS.labels(self._owner.channel.name, "slow").inc()
         self.close_when_answered()
 
     def _idle(self) -> None:
-        CONNECTIONS.labels(self.factory.channel.name, "idle").inc()
+        CONNECTIONS.labels(self._owner.channel.name, "idle").inc()
         self.close_when_answered()
 
 
@@ -225,7 +269,7 @@ class MllpFactory(Factory):
         self.intake = intake
         self.connections: set[MllpConnection] = set()
 
-    def buildProtocol(self, addr: IAddress) -> MllpConnection:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
         host, port = getattr(addr, "host", ""), getattr(addr, "port", "")
         return MllpConnection(self, f"{host}:{port}" if host else "")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hl7auth.rules import structure
-from hl7auth.rules.compiled import CompiledProfile, ComponentRule, FieldRule, SegmentRules, Verdict
-from hl7auth.rules.datatypes import TypeChecker
+from hl7auth.rules.compiled import CompiledProfile, FieldRule, SegmentRules
+from hl7auth.rules.judge import Verdict, judge
 from hl7auth.rules.profile import Severity, Verb
 from hl7auth.wire.ack import Location, Problem
-from hl7auth.wire.message import NULL, Message, Segment, part
+from hl7auth.wire.message import Message, Segment
 
 _REMEMBERED_LENGTH = 256
 """Longer values (documents, narratives) do not repeat: to remember them would only cost memory."""
@@ -53,6 +53,9 @@ def finding_entry(finding: Finding) -> dict[str, object]:
     }
 
 
+_UNSEEN = (Verdict("", "error", "", ""),)
+"""Stands for "not judged yet": true, as a verdict with something to say is."""
+
 NOTES = {
     "start-block-missing": "the frame had no start block",
     "end-block-without-cr": "the frame did not end with FS CR",
@@ -83,32 +86,39 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
 
 
 def _check_segment(message: Message, segment: Segment, occurrence: int, rules: SegmentRules) -> list[Finding]:
+    fields, memory = segment.fields, rules.memory(segment.delimiters)
     findings: list[Finding] = []
-    fields, memory, known = segment.fields, rules.memory(segment.delimiters), len(rules.fields)
-    for number in range(3 if segment.name == "MSH" else 1, len(fields)):
-        raw = fields[number]
-        if not raw:
-            continue
-        if number >= known:
+    # nearly every value of a feed was seen before and is good: that is the loop that has to be short
+    for number, (raw, seen) in enumerate(zip(fields, memory, strict=False)):
+        if raw and seen.get(raw, _UNSEEN):
+            findings += _check_field(message, segment, occurrence, rules.fields[number], seen)
+    for number in range(len(memory), len(fields)):
+        if fields[number]:
             findings.append(_surplus(message, segment, occurrence, number))
-            continue
-        verdicts = memory[number].get(raw)
-        if verdicts is None:
-            verdicts = _judge(rules.fields[number], raw, segment, rules.types)
-            if len(raw) <= _REMEMBERED_LENGTH:
-                if len(memory[number]) >= _REMEMBERED_VALUES:
-                    memory[number].clear()
-                memory[number][raw] = verdicts
-        for verdict in verdicts:
-            findings.append(_at_field(message, segment, occurrence, number, verdict))
+    count = len(fields)
     for rule in rules.demanded:
-        if not (rule.number < len(fields) and fields[rule.number]):
+        if rule.number >= count or not fields[rule.number]:
             findings += _missing(message, segment, occurrence, rule)
     for statement in rules.statements:
         if not statement.holds(message, segment):
             verdict = Verdict(statement.id, statement.severity, "199", statement.text)
             findings.append(_at_field(message, segment, occurrence, 0, verdict))
     return findings
+
+
+def _check_field(
+    message: Message, segment: Segment, occurrence: int, rule: FieldRule, seen: dict[str, tuple[Verdict, ...]]
+) -> Iterator[Finding]:
+    raw = segment.fields[rule.number]
+    verdicts = seen.get(raw)
+    if verdicts is None:
+        verdicts = judge(rule, raw, segment.delimiters)
+        if len(raw) <= _REMEMBERED_LENGTH:
+            if len(seen) >= _REMEMBERED_VALUES:
+                seen.clear()
+            seen[raw] = verdicts
+    for verdict in verdicts:
+        yield _at_field(message, segment, occurrence, rule.number, verdict)
 
 
 def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRule) -> Iterator[Finding]:
@@ -124,81 +134,6 @@ def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRul
     severity: Severity = "warning" if rule.verb is Verb.SHOULD else rule.severity
     verdict = Verdict(f"{rule.path}.usage", severity, "101", text)
     yield _at_field(message, segment, occurrence, rule.number, verdict)
-
-
-def _judge(rule: FieldRule, raw: str, segment: Segment, types: TypeChecker) -> tuple[Verdict, ...]:
-    """What is wrong with a raw value, wherever it stands: a pure function of the rule, the text and the delimiters."""
-    if rule.beyond:
-        return (_beyond(rule),)
-    verdicts: list[Verdict] = []
-    if rule.withdrawn or rule.verb is Verb.SHALL_NOT:
-        severity: Severity = "error" if rule.verb is Verb.SHALL_NOT else "warning"
-        verdicts.append(Verdict(f"{rule.path}.usage", severity, "207", f"{rule.path} is not used in this version"))
-    mark = segment.delimiters.repetition
-    repetitions = raw.split(mark) if mark and mark in raw else [raw]
-    if rule.max is not None and len(repetitions) > rule.max:
-        text = f"{rule.path} {rule.name} may occur {rule.max} time(s) and occurs {len(repetitions)} times"
-        verdicts.append(Verdict(f"{rule.path}.cardinality", rule.severity, "198", text))
-    for number, repetition in enumerate(repetitions, start=1):
-        if repetition and repetition != NULL:
-            verdicts += _judge_repetition(rule, repetition, segment, number, types)
-    return tuple(verdicts)
-
-
-def _judge_repetition(
-    rule: FieldRule, raw: str, segment: Segment, number: int, types: TypeChecker
-) -> Iterator[Verdict]:
-    marks = segment.delimiters
-    for fault in types.check(rule.datatype, raw, marks):
-        severity: Severity = rule.severity if fault.severity == "E" else "warning"
-        text = f"{rule.path} {rule.name} {fault.text}"
-        yield Verdict(f"{rule.path}.type", severity, "102", text, number, fault.component, fault.subcomponent)
-    first = part(raw, marks.component, 1)
-    if rule.codes is not None and first and first != NULL and first not in rule.codes:
-        text = f"{rule.path} {rule.name} is not in table {rule.table}"
-        worst: Severity = "warning" if rule.severity == "warning" else rule.code_severity
-        yield Verdict(f"{rule.path}.table", worst, "103", text, number)
-    yield from _lengths(rule, raw, segment, number)
-    for component in rule.components:
-        yield from _judge_component(rule, component, part(raw, marks.component, component.number), number)
-
-
-def _lengths(rule: FieldRule, raw: str, segment: Segment, number: int) -> Iterator[Verdict]:
-    """A breach of length is a warning: the value is kept whole (chapter 2, 2.4.5)."""
-    if rule.length is not None and len(raw) > rule.length:
-        text = f"{rule.path} {rule.name} is longer than {rule.length} characters"
-        yield Verdict(f"{rule.path}.length", "warning", "104", text, number)
-    cut = segment.delimiters.truncation
-    if cut and rule.truncated_at and raw.endswith(cut):
-        yield Verdict(
-            f"{rule.path}.truncated", "warning", "104", f"{rule.path} {rule.name} was cut by the sender", number
-        )
-
-
-def _judge_component(rule: FieldRule, component: ComponentRule, text: str, number: int) -> Iterator[Verdict]:
-    place = f"{rule.path}.{component.number}"
-    if not text:
-        if component.verb in (Verb.SHALL, Verb.SHOULD):
-            severity: Severity = "warning" if component.verb is Verb.SHOULD else component.severity
-            yield Verdict(
-                f"{place}.usage", severity, "101", f"{place} {component.verb} have a value", number, component.number
-            )
-        return
-    if component.length is not None and len(text) > component.length:
-        text = f"{place} is longer than {component.length} characters"
-        yield Verdict(f"{place}.length", "warning", "104", text, number, component.number)
-    if component.codes is not None and text != NULL and text not in component.codes:
-        text = f"{place} is not in table {component.table}"
-        yield Verdict(f"{place}.table", component.severity, "103", text, number, component.number)
-
-
-def _beyond(rule: FieldRule) -> Verdict:
-    """A field that this version has not. An action code must not vanish: an old receiver would store what a D deletes."""
-    if rule.path == "AUT-29":
-        text = "AUT-29 Action Code has a value, but does not exist before 2.8; it can not be left out of account"
-        return Verdict("AUT-29.unexpected", "error", "199", text)
-    text = f"{rule.path} does not exist in this version and is left out of account"
-    return Verdict(f"{rule.path}.unexpected", "warning", "199", text)
 
 
 def _surplus(message: Message, segment: Segment, occurrence: int, number: int) -> Finding:
@@ -245,7 +180,8 @@ def _note(message: Message, note: str) -> Finding:
 
 
 def _structure_findings(message: Message, profile: CompiledProfile, layout: structure.Layout) -> Iterator[Finding]:
-    for kind, index, name in layout.faults:
+    for fault in layout.faults:
+        kind, index, name = fault.fault, fault.index, fault.name
         occurrence = sum(segment.name == name for segment in message.segments[: index + 1])
         segment = message.segments[max(index, 0)]
         start, end = message.byte_range(segment.start, segment.start + len(segment.text))

@@ -13,7 +13,14 @@ from hl7auth.rules.datatypes import TypeChecker
 from hl7auth.rules.dictionary import Dictionary, FieldDef, SegmentDef, dictionary
 from hl7auth.rules.predicate import Condition, compile_condition
 from hl7auth.rules.profile import (
-    Component, FieldProfile, Profile, SegmentProfile, Severity, Verb, by_version, resolved,
+    Component,
+    FieldProfile,
+    Profile,
+    SegmentProfile,
+    Severity,
+    Verb,
+    by_version,
+    resolved,
 )  # fmt: skip
 from hl7auth.rules.tables import shipped_tables
 from hl7auth.wire.delimiters import Delimiters
@@ -64,6 +71,7 @@ class FieldRule:
     severity: Severity
     condition: Condition | None
     components: tuple[ComponentRule, ...]
+    types: TypeChecker
 
     @property
     def path(self) -> str:
@@ -89,7 +97,6 @@ class SegmentRules:
     demanded: tuple[FieldRule, ...]
     statements: tuple[StatementRule, ...]
     severity: Severity
-    types: TypeChecker
     verdicts: dict[Delimiters, list[dict[str, tuple[Verdict, ...]]]] = field(default_factory=dict)
 
     def memory(self, delimiters: Delimiters) -> list[dict[str, tuple[Verdict, ...]]]:
@@ -97,7 +104,11 @@ class SegmentRules:
         if delimiters not in self.verdicts:
             if len(self.verdicts) >= 16:  # a sender who changes delimiters with every message remembers nothing
                 self.verdicts.clear()
-            self.verdicts[delimiters] = [{} for _ in self.fields]
+            memory: list[dict[str, tuple[Verdict, ...]]] = [{} for _ in self.fields]
+            memory[0][self.name] = ()  # the name is no field, and MSH-1 and MSH-2 are no data
+            if self.name == "MSH":
+                memory[1][delimiters.field] = memory[2][delimiters.encoding_characters] = ()
+            self.verdicts[delimiters] = memory
         return self.verdicts[delimiters]
 
 
@@ -125,7 +136,7 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
     segments = {
         name: _segment(profile, known.segments[name], rules, version, types)
         for name, rules in profile.segments.items()
-        if name in known.segments
+        if name in known.segments and known.segments[name].fields
     }
     essential = frozenset(profile.structure.essential if profile.structure else ())
     return CompiledProfile(profile, version, known, segments, essential)
@@ -135,7 +146,7 @@ def _segment(
     profile: Profile, known: SegmentDef, rules: SegmentProfile, version: str, types: TypeChecker
 ) -> SegmentRules:
     count = max(len(known.fields), max(rules.fields, default=0))
-    fields = [_field(profile, known, rules, number, version) for number in range(1, count + 1)]
+    fields = [_field(profile, known, rules, number, version, types) for number in range(1, count + 1)]
     demanded = tuple(
         rule
         for rule in fields
@@ -146,14 +157,15 @@ def _segment(
         for each in profile.statements
         if each.segment == known.name
     )
-    placeholder = fields[0] if fields else _field(profile, known, rules, 1, version)
-    return SegmentRules(known.name, [placeholder, *fields], demanded, statements, rules.severity, types)
+    return SegmentRules(known.name, [fields[0], *fields], demanded, statements, rules.severity)
 
 
 _NO_FIELD = FieldDef("", "X", 0, None, "varies", None)
 
 
-def _field(profile: Profile, known: SegmentDef, rules: SegmentProfile, number: int, version: str) -> FieldRule:
+def _field(
+    profile: Profile, known: SegmentDef, rules: SegmentProfile, number: int, version: str, types: TypeChecker
+) -> FieldRule:
     base = known.fields[number - 1] if number <= len(known.fields) else _NO_FIELD
     own = rules.fields.get(number, FieldProfile())
     low, high = _cardinality(own, base)
@@ -181,6 +193,7 @@ def _field(profile: Profile, known: SegmentDef, rules: SegmentProfile, number: i
         components=tuple(
             _component(profile, n, part, own.severity or rules.severity, version) for n, part in own.components.items()
         ),
+        types=types,
     )
 
 

@@ -54,7 +54,10 @@ class Sketch(NamedTuple):
 
 
 class StructureEdit(NamedTuple):
-    """Below a structure at `path`: another cardinality, or `nodes` behind the node there (if not `keep`, instead of it)."""
+    """What to do at `path` below a structure: give the node there another cardinality, and put `nodes` behind it.
+
+    Without `keep` they come in its place.
+    """
 
     structure: str
     path: tuple[str, ...]

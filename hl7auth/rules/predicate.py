@@ -20,6 +20,7 @@ import operator
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from hl7auth.wire.message import NULL, Message, Segment
 
@@ -30,7 +31,8 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<path>(?:message\.)?[A-Z][A-Z0-9]{2}-\d+(?:\.\d+)?)|(?P<number>-?\d+(?:\.\d+)?)|'(?P<text>[^']*)'"
     r"|(?P<word>and|or|not|valued|empty|in)\b|(?P<mark><=|>=|!=|[<>=(){},]))"
 )
-_RELATIONS: dict[str, Callable[[object, object], bool]] = {
+Relation = Callable[[Any, Any], bool]
+_RELATIONS: dict[str, Relation] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -114,7 +116,7 @@ class _Parser:
         if kind == "path":
             return _reader(value)
         if kind in ("text", "number"):
-            return lambda m, s: value
+            return lambda _message, _segment: value
         raise ValueError(f"a path like AUT-6.1 or a literal is expected in condition: {self.text}")
 
     def next(self) -> tuple[str, str]:
@@ -158,7 +160,7 @@ def _reader(path: str) -> Operand:
     return read
 
 
-def _comparison(relation: Callable[[object, object], bool], left: Operand, right: Operand) -> Condition:
+def _comparison(relation: Relation, left: Operand, right: Operand) -> Condition:
     def compare(message: Message, segment: Segment) -> bool:
         a, b = left(message, segment), right(message, segment)
         if not a or not b or NULL in (a, b):

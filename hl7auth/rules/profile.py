@@ -99,7 +99,7 @@ class Statement(Strict):
 
 
 class Structure(Strict):
-    """`essential`: segments whose place and presence the engine relies on; a fault there is an error, else a warning."""
+    """`essential`: segments whose place and presence the engine relies on; a fault there is an error."""
 
     essential: tuple[str, ...] = ()
 
@@ -124,7 +124,7 @@ class Profile(Strict):
     status: StatusMap | None = None
 
 
-def by_version(value: Value | Mapping[str, Value] | None, version: str) -> Value | None:
+def by_version(value: Value | Mapping[str, Value | None] | None, version: str) -> Value | None:
     """The value that holds in a version: of a mapping `first version: value`, the last one reached."""
     if not isinstance(value, Mapping):
         return value
@@ -142,7 +142,7 @@ def profile_files(folder: Path | None = None) -> dict[str, Path]:
 
 @cache
 def resolved(name: str, folder: Path | None = None) -> Profile:
-    """The profile of that name with all that it extends. Raises UserError for an unknown name, ConfigError for files."""
+    """The profile of that name with all that it extends. Raises UserError for an unknown name, else ConfigError."""
     return _resolve(name, profile_files(folder), ())
 
 

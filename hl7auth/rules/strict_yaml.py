@@ -31,7 +31,7 @@ def load(path: Path, model: type[Model]) -> Model:
     text = _read(path)
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        data = yaml.load(text, Loader=yaml.CSafeLoader)  # noqa: S506 - CSafeLoader builds plain values only
+        data = yaml.load(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
@@ -68,12 +68,12 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
-    if any(isinstance(event, yaml.AliasEvent) for event in _events(path, text)):
+    if any(isinstance(event, yaml.AliasEvent) for event in _events(text)):
         raise ConfigError(f"{path}: YAML aliases (*name) are not allowed")
     return text
 
 
-def _events(path: Path, text: str) -> list[Any]:
+def _events(text: str) -> list[Any]:
     try:
         return list(yaml.parse(text, Loader=yaml.CSafeLoader))
     except yaml.YAMLError:

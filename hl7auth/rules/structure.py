@@ -27,7 +27,8 @@ class Fault(StrEnum):
     MISSING = "missing"
 
 
-class StructureFault(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StructureFault:
     """`index` is the segment's index in the message, or for a missing one of the last segment before the gap."""
 
     fault: Fault

@@ -20,9 +20,9 @@ from hl7auth.store.schema import message
 Entry = dict[str, Any]
 
 _LISTED = (
-    message.c.id, message.c.channel, message.c.received_at, message.c.peer, message.c.control_id, message.c.message_type,
-    message.c.trigger_event, message.c.version, message.c.sender, message.c.disposition, message.c.code,
-    message.c.duplicate_of,
+    message.c.id, message.c.channel, message.c.received_at, message.c.peer, message.c.control_id,
+    message.c.message_type, message.c.trigger_event, message.c.version, message.c.sender, message.c.disposition,
+    message.c.code, message.c.duplicate_of,
 )  # fmt: skip
 
 

@@ -19,11 +19,12 @@ from hl7auth.store.database import connect
 from hl7auth.store.known import KnownToBatch
 
 _MESSAGE_COLUMNS = (
-    "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version", "sender",
-    "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings",
+    "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version",
+    "sender", "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings",
 )  # fmt: skip
 _VERSION_COLUMNS = (
-    "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule", "document",
+    "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule",
+    "document",
 )  # fmt: skip
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -42,7 +43,7 @@ class Journal:
         """
         try:
             return self._commit(plans)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the senders must be told
+        except Exception as error:
             self._give_up(error, len(plans))
         if len(plans) == 1:
             return [failed(plans[0])]
@@ -82,7 +83,7 @@ def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
     """A fault in deciding one message is that message's alone."""
     try:
         return decide(plan, known)
-    except Exception:  # noqa: BLE001
+    except Exception:
         log("decide.failed", "a message could not be decided", level=logging.ERROR, error=True, message=plan.message_id)
         return failed(plan)
 
@@ -99,13 +100,13 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     last = {change.record.key: change.record.version for change, _ in changes}
     rows = [_version_row(change, outcome, last) for change, outcome in changes]
     if replaced:
-        sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"  # noqa: S608
+        sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
         connection.exec_driver_sql(sql, replaced)
     connection.exec_driver_sql(_insert("authorization_version", _VERSION_COLUMNS, mark), rows)
 
 
 def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
 
 
 def _message_row(outcome: Outcome) -> tuple[object, ...]:

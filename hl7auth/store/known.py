@@ -35,7 +35,9 @@ class KnownToBatch:
         """Asks for everything that these plans can touch."""
         ready = [plan for plan in plans if plan.intent is not None]
         self._load_stored([(plan.header.control_id, plan.digest) for plan in ready])
-        keys, referrals, asked = set(), set(), set()
+        keys: set[str] = set()
+        referrals: set[str] = set()
+        asked: set[str] = set()
         for plan in ready:
             intent = plan.intent
             assert intent is not None
@@ -64,7 +66,7 @@ class KnownToBatch:
         return self._stored.get((control_id, digest))
 
     def control_id_used(self, plan: Plan) -> bool:
-        """True when an accepted message of this sender and event has this control id (asked by strict channels only)."""
+        """True when an accepted message of this sender and event has this control id (only strict channels ask)."""
         if _identity(plan) in self._used:
             return True
         sql = (

@@ -104,8 +104,8 @@ def acknowledge(reply: Reply, code: str, problems: Sequence[Problem] = (), text:
 def msh(reply: Reply, kind: str, accept: str = "", application: str = "") -> str:
     """The MSH of a reply: parties swapped, MSH-11 copied, MSH-12 the sender's, MSH-18 as the sender declared it."""
     h, f, marks = reply.header, reply.delimiters.field, reply.delimiters
-    parties = [escape(p, marks) for p in (h.receiving_application, h.receiving_facility)]
-    parties += [escape(p, marks) for p in (h.sending_application, h.sending_facility)]
+    theirs = h.parties
+    parties = (theirs[2], theirs[3], theirs[0], theirs[1])
     head = f"MSH{f}{marks.encoding_characters}{f}{f.join(parties)}{f}{reply.timestamp}{f}{f}{kind}{f}"
     head += f"{reply.control_id}{f}{escape(h.processing_id, marks) or 'P'}{f}{reply_version(h)}"
     if accept or application or h.charset:

@@ -5,16 +5,17 @@ Imports wire.framing only.
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
-from hl7auth.wire.framing import BOM, BYTE_ORDER_MARK, Deframer
+from hl7auth.wire.framing import BOM, FS, VT, Deframer, Frame
 
-_CAPTURE = re.compile(rb"\A[\r\n\x00 \t]*\x0b|\x0b(?:\xef\xbb\xbf)?(?:MSH|FHS|BHS)|\x1c[\r\n]|\x1c\Z")
+_CAPTURE = re.compile(rb"\x0b(?:\xef\xbb\xbf)?(?:MSH|FHS|BHS)|\x1c(?:[\r\n]|\Z)")
 # A line that begins a message, or one of the batch protocol's own
-_START = re.compile(rb"(?:\A|[\r\n])[ \t]*((?:MSH(?=[^\w\s])|(?:FHS|BHS|BTS|FTS)(?=[^\w]|\Z)))")
+_HEAD = rb"[ \t]*(MSH(?=[^\w\s])|(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z))"
+_FIRST_HEAD, _NEXT_HEAD = re.compile(_HEAD), re.compile(rb"[\r\n]" + _HEAD)
 _LINE_END = re.compile(rb"\r\n?|\n")
 _BLANK = b"\r\n\x00 \t"
-_CLOSES_BATCH = frozenset({b"FHS", b"BTS", b"FTS"})
 
 
 class Batch(NamedTuple):
@@ -30,7 +31,8 @@ def split(data: bytes) -> Batch:
     MLLP frames are found by their framing bytes; otherwise a message begins where a line begins with MSH and ends
     before the next such line or a line of the batch protocol. Blank lines behind its last segment are not part of it.
     """
-    if _CAPTURE.search(data):
+    framing_bytes = VT in data or FS in data
+    if framing_bytes and (data.lstrip(_BLANK).startswith(VT) or _CAPTURE.search(data)):
         return _split_capture(data)
     return _split_lines(data)
 
@@ -44,22 +46,22 @@ class _Tally:
         self.open = False
 
     def sees(self, name: bytes) -> None:
-        """A batch begins with BHS, or with a message where none is open."""
+        """A batch begins with BHS, or with a message where none is open; each ending is counted by `objection`."""
         if name == b"FHS":
-            self.batches = 0
+            self.batches, self.open = 0, False
         if name == b"BHS" or (name == b"MSH" and not self.open):
             self.batches, self.messages, self.open = self.batches + 1, 0, True
         if name == b"MSH":
             self.messages += 1
-        if name in _CLOSES_BATCH:
-            self.open = False
 
     def objection(self, line: bytes) -> str:
         """What is wrong with the count in a BTS or FTS line; "" when it is right or not given."""
         name, said = line[:3].decode("ascii"), line[4:].split(line[3:4] or b"|", 1)[0].strip()
-        found, things = (self.messages, "messages") if name == "BTS" else (self.batches, "batches")
         if name == "BTS":
-            self.messages = 0
+            found, things = self.messages, "messages"
+        else:
+            found, things, self.batches = self.batches, "batches", 0
+        self.messages, self.open = 0, False
         if not said or (said.isdigit() and said.lstrip(b"0") == str(found or "").encode()):
             return ""
         return f"{name}-1 says {said[:20].decode('ascii', 'replace')} {things}, {found} found"
@@ -67,18 +69,17 @@ class _Tally:
 
 def _split_lines(data: bytes) -> Batch:
     messages: list[bytes] = []
-    notes: list[str] = [BYTE_ORDER_MARK] if data.startswith(BOM) else []
-    data, tally, strays = data.removeprefix(BOM), _Tally(), 0
-    for name, piece in _pieces(data):
+    notes: list[str] = ["a byte order mark stands before the first line"] if data.startswith(BOM) else []
+    tally, strays = _Tally(), False
+    for name, piece in _pieces(data.removeprefix(BOM)):
         tally.sees(name)
-        message = _without_blank_lines(piece)
         if name == b"MSH":
-            messages.append(message)
+            messages.append(_without_blank_lines(piece))
             continue
-        line, _, rest = message.replace(b"\n", b"\r").partition(b"\r")
-        if name in (b"BTS", b"FTS"):
-            notes += filter(None, [tally.objection(line)])
-        strays += bool((rest if name else piece).strip(_BLANK))
+        line, rest = _first_line(piece) if name else (b"", piece)
+        strays = strays or bool(rest.strip(_BLANK))
+        objection = tally.objection(line) if name in (b"BTS", b"FTS") else ""
+        notes += [objection] if objection else []
     if strays:
         notes.append("the file holds lines that belong to no message")
     return Batch(messages, tuple(notes))
@@ -86,11 +87,16 @@ def _split_lines(data: bytes) -> Batch:
 
 def _pieces(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Each line that begins something with all that follows it; what stands before the first has no name."""
-    name, start = b"", 0
-    for match in _START.finditer(data):
+    name, start, first = b"", 0, _FIRST_HEAD.match(data)
+    for match in chain([first] if first else [], _NEXT_HEAD.finditer(data)):
         yield name, data[start : match.start(1)]
         name, start = match[1], match.start(1)
     yield name, data[start:]
+
+
+def _first_line(piece: bytes) -> tuple[bytes, bytes]:
+    end = _LINE_END.search(piece)
+    return (piece[: end.start()], piece[end.end() :]) if end else (piece, b"")
 
 
 def _without_blank_lines(piece: bytes) -> bytes:
@@ -98,25 +104,31 @@ def _without_blank_lines(piece: bytes) -> bytes:
 
     A file of one message a line often ends its messages with a line feed, whatever ends their segments.
     """
-    body = piece.rstrip(_BLANK)
     style = _LINE_END.search(piece)
-    if style is None:
+    last = _LINE_END.search(piece, len(piece.rstrip(_BLANK)))  # blanks at the end of the last field are data
+    if style is None or last is None:
         return piece
-    while body and _LINE_END.match(piece, len(body)) is None:  # blanks at the end of the last field are data
-        body = piece[: len(body) + 1]
-    return body + style[0] if piece.startswith(style[0], len(body)) else body
+    end = last.start()
+    return piece[: end + len(style[0])] if piece.startswith(style[0], end) else piece[:end]
 
 
 def _split_capture(data: bytes) -> Batch:
     deframer = Deframer(max_bytes=len(data))
-    frames = deframer.feed(data) + deframer.close()
     messages: list[bytes] = []
     notes: list[str] = []
-    for frame in frames:
-        inner = _split_lines(frame.payload) if frame.payload.lstrip(_BLANK)[:3] in (b"FHS", b"BHS") else None
-        messages += inner.messages if inner else [frame.payload] if frame.payload else []
-        notes += [f"message {len(messages)}: {note}" for note in frame.notes]
-        notes += inner.notes if inner else () if frame.payload else ("a frame is empty",)
+    for number, frame in enumerate(deframer.feed(data) + deframer.close(), start=1):
+        batch = _open(frame)
+        messages += batch.messages
+        notes += [f"frame {number}: {note}" for note in frame.notes + batch.notes]
     if deframer.noise_bytes:
         notes.append(f"{deframer.noise_bytes} bytes stand outside of frames")
     return Batch(messages, tuple(notes))
+
+
+def _open(frame: Frame) -> Batch:
+    """A frame is one message, whatever it holds, unless the batch protocol is spoken inside."""
+    if not frame.payload:
+        return Batch([], ("it is empty",))
+    if frame.payload.startswith((b"FHS", b"BHS")):
+        return _split_lines(frame.payload)
+    return Batch([frame.payload])

@@ -127,7 +127,7 @@ def _has_japanese_alternate(raw: bytes) -> bool:
 
 
 def _guess(raw: bytes, charset: str, fallback: str, notes: tuple[str, ...]) -> Decoded:
-    """ASCII, else UTF-8 (which other text hardly ever happens to be), else the fallback, else 8859/1, which takes all."""
+    """ASCII, else UTF-8 (which other text hardly ever is), else the fallback, else 8859/1, which takes any."""
     for codec in ("ascii", "utf_8", codec_of(fallback)):
         try:
             return Decoded(raw.decode(codec), charset, codec, notes)

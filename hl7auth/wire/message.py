@@ -6,6 +6,7 @@ The received bytes stay the record. Nothing here is ever written back: a forward
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from hl7auth.errors import Fault, Unreadable
@@ -72,18 +73,25 @@ class Segment:
 
     def raw(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 0) -> str:
         """The raw text of a component (or, where `subcomponent` is given, of one part of it)."""
-        repetitions = self.repetitions(number)
-        text = repetitions[repetition - 1] if repetition <= len(repetitions) else ""
-        text = part(text, self.delimiters.component, component)
-        return part(text, self.delimiters.subcomponent, subcomponent) if subcomponent else text
+        text = self.field(number)
+        if not text:
+            return ""
+        marks = self.delimiters
+        text = part(text, marks.repetition, repetition)
+        text = part(text, marks.component, component)
+        return part(text, marks.subcomponent, subcomponent) if subcomponent else text
 
     def value(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 0) -> str:
         """The unescaped value at a place; empty when absent, NULL (`""`) when the sender deletes it."""
-        return unescape(self.raw(number, component, repetition, subcomponent), self.delimiters)
+        text = self.raw(number, component, repetition, subcomponent)
+        return unescape(text, self.delimiters) if text else ""
 
 
 class Header(NamedTuple):
-    """What MSH says, unescaped, each in its first component unless named otherwise (chapter 2, 2.14.9)."""
+    """What MSH says, unescaped, each in its first component unless named otherwise (chapter 2, 2.14.9).
+
+    `parties` are MSH-3 to MSH-6 as they were sent, with all their components, for the MSH of a reply.
+    """
 
     sending_application: str
     sending_facility: str
@@ -100,6 +108,7 @@ class Header(NamedTuple):
     accept_acknowledgment: str
     application_acknowledgment: str
     charset: str
+    parties: tuple[str, str, str, str] = ("", "", "", "")
 
     @property
     def event(self) -> str:
@@ -187,15 +196,28 @@ def canonical(message: Message) -> str:
     """
     marks = message.delimiters
     lines = [segment.text for segment in message.segments]
-    ranks = [marks.subcomponent, marks.component, marks.repetition, marks.field]
-    head, text = lines[0], "\r".join(lines[1:]) + "\r"
-    prefix = head[: 4 + len(marks.encoding_characters)]  # MSH-1 and MSH-2 are no data: nothing is trimmed there
-    text = head[len(prefix) :] + "\r" + text
-    for rank, mark in enumerate(ranks):
-        if mark:
-            above = "".join(re.escape(other) for other in ranks[rank + 1 :] if other)
-            text = re.sub(f"{re.escape(mark)}+(?=[{above}\r])", "", text)
+    prefix = lines[0][: 4 + len(marks.encoding_characters)]  # MSH-1 and MSH-2 are no data: nothing is trimmed there
+    lines[0] = lines[0][len(prefix) :]
+    text = "\r".join([line.rstrip(marks.field) for line in lines]) + "\r"
+    for signs, pattern in _trailing(marks):
+        if any(sign in text for sign in signs):
+            text = pattern.sub("", text)
     return prefix + text
+
+
+@lru_cache(maxsize=64)
+def _trailing(marks: Delimiters) -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
+    """Runs of a separator before one of a higher level, lowest level first, each with the pairs that betray one.
+
+    A run is looked at from its first character only, or a long run that ends in data would cost its square.
+    """
+    ranks = [mark for mark in (marks.subcomponent, marks.component, marks.repetition, marks.field) if mark]
+    patterns = []
+    for rank, mark in enumerate(ranks):
+        above, one = [*ranks[rank + 1 :], "\r"], re.escape(mark)
+        ahead = "".join(re.escape(other) for other in above)
+        patterns.append((tuple(mark + other for other in above), re.compile(f"(?<!{one}){one}++(?=[{ahead}])")))
+    return tuple(patterns)
 
 
 def _split(message: Message) -> None:
@@ -249,4 +271,5 @@ def _header(msh: Segment) -> Header:
         first(3), first(4), first(5), first(6), fields[7], kind[0], kind[1] if len(kind) > 1 else "",
         kind[2] if len(kind) > 2 else "", unescape(fields[10], marks), first(11), first(12), fields[13],
         first(15), first(16), part(fields[18], marks.repetition, 1),
+        (fields[3], fields[4], fields[5], fields[6]),
     )  # fmt: skip

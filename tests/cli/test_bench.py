@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from queue import Queue
@@ -403,7 +402,6 @@ bench.bench([1], 1.0, True, None)
     assert list(tmp_path.iterdir()) == [fifo]
 
 
-@pytest.mark.skipif(find_spec("hl7auth.server") is None, reason="the engine's server is not part of this build")
 def test_the_engine_is_measured_beside_the_limit_program(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.bench([4], 0.3, True, None, rounds=1) == 0
     report = json.loads(capsys.readouterr().out)

@@ -1,0 +1,41 @@
+# make serve   installs the engine into .venv and starts it with the shipped channels on the embedded SQLite database
+# make test    the same with the tools of the tests, then every check and every test
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: serve test check bench clean
+
+serve: $(VENV)/installed
+	$(BIN)/hl7auth serve
+
+test: $(VENV)/installed-for-tests
+	$(BIN)/ruff format --check hl7auth tests benchmarks
+	$(BIN)/ruff check hl7auth tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config setup.cfg
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed
+	$(BIN)/hl7auth bench
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/installed: $(VENV)/bin/python setup.cfg pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/bin/python setup.cfg pyproject.toml constraints.txt
+	$(PIP) --editable '.[test]'
+	@touch $@ $(VENV)/installed
+
+# Debian ships Python without the part that makes environments: where we may, we fetch it; else we say what is missing
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "hl7auth needs Python 3.11 or newer: make PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv; } || \
+	  { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

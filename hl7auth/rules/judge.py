@@ -1,0 +1,85 @@
+"""What is wrong with the raw value of one field, wherever it stands.
+
+Imports wire and rules only.
+"""
+
+from collections.abc import Iterator
+
+from hl7auth.rules.compiled import ComponentRule, FieldRule, Verdict
+from hl7auth.rules.profile import Severity, Verb
+from hl7auth.wire.delimiters import Delimiters
+from hl7auth.wire.message import NULL, part
+
+__all__ = ["Verdict", "judge"]
+
+
+def judge(rule: FieldRule, raw: str, marks: Delimiters) -> tuple[Verdict, ...]:
+    """What is wrong with a raw value, wherever it stands: a pure function of the rule, the text and the delimiters."""
+    if rule.beyond:
+        return (_beyond(rule),)
+    verdicts: list[Verdict] = []
+    if rule.withdrawn or rule.verb is Verb.SHALL_NOT:
+        severity: Severity = "error" if rule.verb is Verb.SHALL_NOT else "warning"
+        verdicts.append(Verdict(f"{rule.path}.usage", severity, "207", f"{rule.path} is not used in this version"))
+    mark = marks.repetition
+    repetitions = raw.split(mark) if mark and mark in raw else [raw]
+    if rule.max is not None and len(repetitions) > rule.max:
+        text = f"{rule.path} {rule.name} may occur {rule.max} time(s) and occurs {len(repetitions)} times"
+        verdicts.append(Verdict(f"{rule.path}.cardinality", rule.severity, "198", text))
+    for number, repetition in enumerate(repetitions, start=1):
+        if repetition and repetition != NULL:
+            verdicts += _judge_repetition(rule, repetition, marks, number)
+    return tuple(verdicts)
+
+
+def _judge_repetition(rule: FieldRule, raw: str, marks: Delimiters, number: int) -> Iterator[Verdict]:
+    for fault in rule.types.check(rule.datatype, raw, marks):
+        severity: Severity = rule.severity if fault.severity == "E" else "warning"
+        text = f"{rule.path} {rule.name} {fault.text}"
+        yield Verdict(f"{rule.path}.type", severity, "102", text, number, fault.component, fault.subcomponent)
+    first = part(raw, marks.component, 1)
+    if rule.codes is not None and first and first != NULL and first not in rule.codes:
+        text = f"{rule.path} {rule.name} is not in table {rule.table}"
+        worst: Severity = "warning" if rule.severity == "warning" else rule.code_severity
+        yield Verdict(f"{rule.path}.table", worst, "103", text, number)
+    yield from _lengths(rule, raw, marks, number)
+    for component in rule.components:
+        yield from _judge_component(rule, component, part(raw, marks.component, component.number), number)
+
+
+def _lengths(rule: FieldRule, raw: str, marks: Delimiters, number: int) -> Iterator[Verdict]:
+    """A breach of length is a warning: the value is kept whole (chapter 2, 2.4.5)."""
+    if rule.length is not None and len(raw) > rule.length:
+        text = f"{rule.path} {rule.name} is longer than {rule.length} characters"
+        yield Verdict(f"{rule.path}.length", "warning", "104", text, number)
+    cut = marks.truncation
+    if cut and rule.truncated_at and raw.endswith(cut):
+        yield Verdict(
+            f"{rule.path}.truncated", "warning", "104", f"{rule.path} {rule.name} was cut by the sender", number
+        )
+
+
+def _judge_component(rule: FieldRule, component: ComponentRule, text: str, number: int) -> Iterator[Verdict]:
+    place = f"{rule.path}.{component.number}"
+    if not text:
+        if component.verb in (Verb.SHALL, Verb.SHOULD):
+            severity: Severity = "warning" if component.verb is Verb.SHOULD else component.severity
+            yield Verdict(
+                f"{place}.usage", severity, "101", f"{place} {component.verb} have a value", number, component.number
+            )
+        return
+    if component.length is not None and len(text) > component.length:
+        text = f"{place} is longer than {component.length} characters"
+        yield Verdict(f"{place}.length", "warning", "104", text, number, component.number)
+    if component.codes is not None and text != NULL and text not in component.codes:
+        text = f"{place} is not in table {component.table}"
+        yield Verdict(f"{place}.table", component.severity, "103", text, number, component.number)
+
+
+def _beyond(rule: FieldRule) -> Verdict:
+    """A field that this version has not. An action code must not vanish: else what a D deletes would be stored."""
+    if rule.path == "AUT-29":
+        text = "AUT-29 Action Code has a value, but does not exist before 2.8; it can not be left out of account"
+        return Verdict("AUT-29.unexpected", "error", "199", text)
+    text = f"{rule.path} does not exist in this version and is left out of account"
+    return Verdict(f"{rule.path}.unexpected", "warning", "199", text)
