@@ -214,12 +214,10 @@ def _settled(intent: Intent, request: Record, cancels: Status | None) -> Iterato
         return
     whole = Claim(claims[0].identifier if len(claims) == 1 else None, claims[0].top if claims else None)
     whole.lines = [line for claim in claims for line in claim.lines]
-    document = build(whole, {**request.document, **intent.context}, intent.names, cancels)
-    kept: Document = {
-        key: request.document[key] for key in ("patient", "referral", "diagnoses") if key in request.document
-    }
-    document = {**kept, **document, "key": request.key[1:]}
-    yield from _store(intent, document, request, "answer", request.key)
+    kept = {key: request.document[key] for key in intent.context if request.document.get(key)}
+    said = {key: value for key, value in intent.context.items() if value}
+    document = build(whole, {**kept, **said}, intent.names, cancels)
+    yield from _store(intent, {**document, "key": request.key[1:]}, request, "answer", request.key)
 
 
 def _cancelled(intent: Intent, known: Known) -> list[Change]:

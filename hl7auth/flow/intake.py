@@ -99,11 +99,11 @@ def refuse_frame(
 
 def salvage(raw: bytes) -> tuple[Header, Delimiters]:
     """What can be read of the MSH of a frame that is no message: enough to name its control id in a refusal."""
-    start = raw.find(b"MSH")
-    line = re.split(r"[\r\n]", raw[max(start, 0) : max(start, 0) + _SALVAGED].decode("latin_1"), maxsplit=1)[0]
+    start = max(raw.find(b"MSH"), 0)
+    line = re.split(r"[\r\n]", raw[start : start + _SALVAGED].decode("latin_1"), maxsplit=1)[0]
+    if not line.startswith("MSH") or len(line) < 8:
+        return _NO_HEADER, Delimiters()
     try:
-        if start != 0 or len(line) < 8:
-            return _NO_HEADER, Delimiters()
         delimiters = read_delimiters(line[3], line[4 : line.find(line[3], 4)])
         return parse(line.encode("ascii", "replace")).header._replace(charset=""), delimiters
     except Fault:

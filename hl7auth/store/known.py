@@ -138,10 +138,12 @@ def _filled(sql: str, mark: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _same_message_sql(count: int, mark: str) -> str:
+    """A join, because SQLite scans the whole table for `(a, b) IN (VALUES ...)`."""
     pairs = ", ".join([f"({mark}, {mark})"] * count)
     return (
-        "SELECT control_id, digest, id, accept_ack, reply FROM message"
-        f" WHERE (control_id, digest) IN (VALUES {pairs}) AND disposition = 'accepted'"
+        f"WITH wanted (control, content) AS (VALUES {pairs})"
+        " SELECT control_id, digest, id, accept_ack, reply FROM wanted"
+        " JOIN message ON control_id = control AND digest = content WHERE disposition = 'accepted'"
     )
 
 

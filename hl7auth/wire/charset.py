@@ -38,6 +38,7 @@ _WIDE = frozenset({"utf_16", "utf_32"})
 _UNWRITABLE = {
     "shift_jis": re.compile("[^\x00-\x7f\uff61-\uff9f]+"),  # kanji are not in JIS X 0201; a yen would be a backslash
     "euc_kr": re.compile("\u3164+"),  # the Hangul filler, which changes what follows it
+    **dict.fromkeys(_JAPANESE, re.compile("[\x0e\x0f\x1b]+")),  # a raw one would switch sets at the receiver
 }
 _ESC = b"\x1b"
 
@@ -97,7 +98,7 @@ def encode(text: str, charset: str, escape: str = "\\") -> bytes:
     """
     codec = codec_of(charset) if charset else "ascii"
     writable = escape if escape.isascii() else ""
-    if codec in _UNWRITABLE and not text.isascii():
+    if codec in _UNWRITABLE:
         text = _UNWRITABLE[codec].sub(lambda match: _escaped(match[0], writable), text)
     try:
         return text.encode(codec)
@@ -128,7 +129,8 @@ def _has_japanese_alternate(raw: bytes) -> bool:
 
 def _guess(raw: bytes, charset: str, fallback: str, notes: tuple[str, ...]) -> Decoded:
     """ASCII, else UTF-8 (which other text hardly ever is), else the fallback, else 8859/1, which takes any."""
-    for codec in ("ascii", "utf_8", codec_of(fallback)):
+    last = codec_of(fallback)
+    for codec in ("ascii", "utf_8", "iso8859_1" if last in _WIDE else last):
         try:
             return Decoded(raw.decode(codec), charset, codec, notes)
         except UnicodeDecodeError:

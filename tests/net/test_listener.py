@@ -1,0 +1,304 @@
+"""The listener on a reactor and transports in memory, over a real store in a file."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+from hl7auth.net import listener
+from hl7auth.net.listener import Intake, MllpConnection, MllpFactory
+from hl7auth.observe import ids
+from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.journal import Journal
+from hl7auth.wire.ack import read_msa
+from hl7auth.wire.framing import Deframer, frame
+from tests.engine import answer, channel, message, msh, request
+
+
+class Transport(StringTransport):
+    """StringTransport, and the TCP options that the listener sets."""
+
+    aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
+        self.no_delay = enabled
+
+    def abortConnection(self) -> None:  # noqa: N802
+        self.aborted = True
+
+
+class Bench:
+    """A listener with as many connections as a test opens."""
+
+    def __init__(self, folder: Path, **changes: str) -> None:
+        engine = open_database(f"sqlite:///{folder}/store.db")
+        upgrade(engine)
+        self.clock = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        self.journal = Journal(engine)
+        self.intake = Intake(self.clock, self.journal, ids())
+        self.factory = MllpFactory(channel(folder, **changes), self.intake)
+
+    def open(self) -> tuple[MllpConnection, Transport]:
+        transport = Transport()
+        connection = self.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000))
+        connection.makeConnection(transport)
+        return connection, transport
+
+    def settle(self, seconds: float = 0) -> None:
+        self.clock.advance(seconds)
+        self.clock.advance(0)
+
+
+MakeBench = Callable[..., Bench]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[MakeBench]:
+    benches: list[Bench] = []
+
+    def build(**changes: str) -> Bench:
+        benches.append(Bench(tmp_path, **changes))
+        return benches[-1]
+
+    yield build
+    for bench in benches:
+        bench.journal.close()
+
+
+def codes(transport: Transport) -> list[str]:
+    """MSA-1 and MSA-2 of everything written so far."""
+    replies = [received.payload.decode("latin_1") for received in Deframer().feed(transport.value())]
+    found = [read_msa(reply) for reply in replies]
+    return [f"{msa.code} {msa.control_id}" if msa else "?" for msa in found]
+
+
+def test_p01_pipelined_messages_are_answered_in_order(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(10)))
+    assert codes(transport) == []  # nothing before the commit
+    bench.settle()
+    assert codes(transport) == [f"AA C{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_p02_reads_of_any_size(make: MakeBench, size: int) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    data = frame(request("A")) + frame(request("B"))
+    for start in range(0, len(data), size):
+        connection.dataReceived(data[start : start + size])
+    bench.settle()
+    assert codes(transport) == ["AA A", "AA B"]
+
+
+def test_p02_an_end_block_without_cr_completes_after_a_short_time(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A"))[:-1])
+    bench.settle()
+    assert codes(transport) == []
+    bench.settle(listener.END_BLOCK_SECONDS)
+    assert codes(transport) == ["AA A"]
+    connection.dataReceived(b"\r" + frame(request("B")))
+    bench.settle()
+    assert codes(transport) == ["AA A", "AA B"]
+
+
+@pytest.mark.parametrize("trailer", [b"\x1c\r\n", b"\x1c\x00", b"\x1c\n"])
+def test_p03_other_trailers_are_accepted_and_the_next_frame_is_found(make: MakeBench, trailer: bytes) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(b"\x0b" + request("A") + trailer + frame(request("B")))
+    bench.settle()
+    assert codes(transport) == ["AA A", "AA B"]
+
+
+def test_p04_garbage_is_refused_with_ar(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(b"dsfddf" + request("A")) + frame(b"") + frame(request("B")))
+    bench.settle()
+    assert codes(transport) == ["AR A", "AR ", "AA B"]
+
+
+def test_p05_noise_and_keep_alives_get_no_reply(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(b"\r\n\x00  starting feed\r\n")
+    bench.settle()
+    assert transport.value() == b""
+    connection.dataReceived(frame(request("A")))
+    bench.settle()
+    assert codes(transport) == ["AA A"]
+
+
+def test_p56_an_acknowledgement_is_never_answered(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(
+        frame(message(msh(kind="ACK"), "MSA|AA|X")) + frame(message(msh(kind="ACK", modes=("AL", "AL")), "MSA|AE|X"))
+    )
+    bench.settle()
+    assert transport.value() == b""
+
+
+def test_replies_go_to_the_connection_that_asked(make: MakeBench) -> None:
+    bench = make()
+    opened = [bench.open() for _ in range(5)]
+    for number, (connection, _) in enumerate(opened):
+        connection.dataReceived(frame(request(f"C{number}")))
+    bench.settle()
+    assert [codes(transport) for _, transport in opened] == [[f"AA C{number}"] for number in range(5)]
+
+
+def test_a_batch_is_one_commit_and_no_batch_is_endless(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make()
+    sizes: list[int] = []
+    commit = bench.journal.commit
+    monkeypatch.setattr(bench.journal, "commit", lambda plans: (sizes.append(len(plans)), commit(plans))[1])
+    monkeypatch.setattr(listener, "MAX_BATCH", 4)
+    connection, transport = bench.open()
+    connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(10)))
+    bench.settle()
+    bench.settle()
+    assert sizes == [4, 4, 2]
+    assert len(codes(transport)) == 10
+
+
+def test_an_original_mode_answer_gets_no_reply_but_an_accept_acknowledgement_if_asked(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(answer("R1", "C1")) + frame(answer("R2", "C1", modes=("AL", "NE"))))
+    bench.settle()
+    assert codes(transport) == ["CA R2"]
+
+
+def test_a_frame_beyond_the_limit_is_refused_and_the_connection_goes_on(make: MakeBench) -> None:
+    bench = make(max_bytes="2048")
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("BIG") + b"NTE|1||" + b"x" * 3000))
+    connection.dataReceived(frame(request("A")))
+    bench.settle()
+    assert codes(transport) == ["AR BIG", "AA A"]
+
+
+def test_a_sender_that_never_ends_is_cut_off(make: MakeBench) -> None:
+    bench = make(max_bytes="2048")
+    connection, transport = bench.open()
+    connection.dataReceived(b"\x0b" + request("ENDLESS"))
+    for _ in range(20):
+        connection.dataReceived(b"x" * 1024)
+    bench.settle()
+    assert codes(transport) == ["AR ENDLESS"]
+    assert transport.disconnecting
+    assert bench.intake.waiting_bytes < 4096
+
+
+def test_a_sender_that_trickles_is_cut_off_but_its_time_counts_from_the_first_byte(make: MakeBench) -> None:
+    bench = make(message_seconds="10")
+    connection, transport = bench.open()
+    data = frame(request("SLOW"))
+    for at in range(12):
+        connection.dataReceived(data[at : at + 1])
+        bench.settle(1)
+    assert transport.disconnecting
+    assert transport.value() == b""
+
+
+def test_a_silent_connection_is_closed_and_a_busy_one_is_not(make: MakeBench) -> None:
+    bench = make(idle_seconds="30")
+    connection, transport = bench.open()
+    for number in range(3):
+        bench.settle(20)
+        connection.dataReceived(frame(request(f"C{number}")))
+        bench.settle()
+    assert not transport.disconnecting
+    bench.settle(31)
+    assert transport.disconnecting
+
+
+def test_too_many_connections_are_closed_at_once_and_room_comes_back(make: MakeBench) -> None:
+    bench = make(connections="2")
+    first, second, third = (bench.open() for _ in range(3))
+    assert [transport.aborted for _, transport in (first, second, third)] == [False, False, True]
+    third[0].connectionLost()
+    first[0].connectionLost()
+    assert not bench.open()[1].aborted
+    assert second[0] in bench.factory.connections
+
+
+def test_unfinished_messages_share_a_bound(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_WAITING_BYTES", 64 * 1024)
+    bench = make()
+    opened = [bench.open() for _ in range(4)]
+    for connection, _ in opened:
+        connection.dataReceived(b"\x0bMSH|" + b"x" * 20_000)
+    assert [transport.disconnecting for _, transport in opened] == [False, False, False, True]
+    opened[0][0].connectionLost()
+    assert bench.intake.waiting_bytes < 64 * 1024
+
+
+def test_a_peer_that_reads_no_replies_is_read_no_more(make: MakeBench) -> None:
+    connection, transport = make().open()
+    assert transport.producer is connection
+    connection.pauseProducing()
+    assert transport.producerState == "paused"
+    connection.resumeProducing()
+    assert transport.producerState == "producing"
+    connection.stopProducing()
+
+
+def test_what_was_received_is_stored_though_the_sender_has_gone(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A")))
+    connection.connectionLost()
+    bench.settle()
+    again, transport = bench.open()
+    again.dataReceived(frame(request("A")))
+    bench.settle()
+    assert codes(transport) == ["AA A"]
+    with open_database(str(bench.journal._engine.url)).connect() as store:
+        rows = store.exec_driver_sql("SELECT disposition FROM message ORDER BY id").fetchall()
+    assert [row[0] for row in rows] == ["accepted", "duplicate"]
+
+
+def test_closing_waits_for_what_is_not_answered(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A")))
+    connection.close_when_answered()
+    assert not transport.disconnecting
+    bench.settle()
+    assert codes(transport) == ["AA A"]
+    assert transport.disconnecting
+
+
+def test_a_store_that_fails_is_said_and_the_same_message_is_taken_later(
+    make: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    bench = make()
+    connection, transport = bench.open()
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            "hl7auth.store.journal._write",
+            _raise(OperationalError("INSERT", {}, Exception("database or disk is full"))),
+        )
+        connection.dataReceived(frame(request("A")))
+        bench.settle()
+    assert codes(transport) == ["AE A"]
+    connection.dataReceived(frame(request("A")))
+    bench.settle()
+    assert codes(transport) == ["AE A", "AA A"]
+
+
+def _raise(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
