@@ -57,9 +57,7 @@ def request(*segments: str, top: str = "", referral: str = "", **head: Any) -> b
     return message(*before, *([top] if top else []), PRD, PID, *segments, **{"kind": "RQA"} | head)
 
 
-def answer(
-    *segments: str, to: str = "C1", code: str = "AA", top: str = "", referral: str = "", **head: Any
-) -> bytes:
+def answer(*segments: str, to: str = "C1", code: str = "AA", top: str = "", referral: str = "", **head: Any) -> bytes:
     """An RPA (or, by `kind`, an RRI) to the message with control id `to`; `segments` follow PID."""
     before = [f"MSA|{code}|{to}"] + ([f"RF1||||||{referral}"] if referral else [])
     head = {"kind": "RPA", "control_id": "D1"} | head

@@ -41,6 +41,7 @@ _UNWRITABLE = {
     **dict.fromkeys(_JAPANESE, re.compile("[\x0e\x0f\x1b]+")),  # a raw one would switch sets at the receiver
 }
 _ESC = b"\x1b"
+_LONGEST_NAME = 40
 
 
 class Decoded(NamedTuple):
@@ -143,9 +144,9 @@ def _canonical(name: str) -> str:
     """The 0211 name for a name as sent."""
     if name in CODECS:
         return name
-    known = _SPELLINGS.get(_bare(name))
+    known = _SPELLINGS.get(_bare(name)) if len(name) <= _LONGEST_NAME else None
     if known is None:
-        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
         raise UnsupportedCharset(f"the character set '{shown}' is not supported", location="MSH-18")
     return known
 

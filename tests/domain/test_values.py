@@ -248,7 +248,7 @@ def test_what_is_no_number_stays_as_it_is(text: str) -> None:
     assert exact(text) == text
 
 
-@pytest.mark.parametrize("text", ["1e3", "2E-1", "1_000", " 7", "١٢"])
+@pytest.mark.parametrize("text", ["1e3", "2E-1", "1_000"])
 def test_numbers_as_only_programs_write_them_are_no_hl7_numbers(text: str) -> None:
     assert exact(text) == text
 
@@ -257,9 +257,9 @@ def test_an_exponent_does_not_make_a_giant_of_a_short_field() -> None:
     assert len(exact("1E99999")) < 100
 
 
-words = st.text(
-    alphabet=st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12
-).filter(lambda text: text != '""')
+words = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(
+    lambda text: text != '""'
+)
 amounts = st.decimals(min_value=-10_000, max_value=10_000, places=2).map(lambda number: format(number, "f"))
 
 
