@@ -3,6 +3,7 @@
 Imports twisted and everything below.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,6 +88,17 @@ class Server:
             raise UserError(f"channel {channel.name} can not listen on {channel.file.listen}: {text.lower()}") from None
 
 
+def _calm_the_collector() -> None:
+    """A batch of messages is some 50,000 objects that all die by themselves, without cycles.
+
+    With Python's default threshold of 700 the collector would look at them, and at the dictionaries, again and again:
+    it took a quarter of the engine's time. Now it runs seldom, and never looks at what was there when serving began.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
+
+
 def run(channels: Sequence[Channel], database: str, announce: Callable[[str], None]) -> None:
     """Serves until SIGINT or SIGTERM. Raises UserError when it can not start."""
     from twisted.internet import reactor
@@ -103,6 +115,7 @@ def run(channels: Sequence[Channel], database: str, announce: Callable[[str], No
     def begin() -> None:
         defer.Deferred.fromCoroutine(server.start()).addErrback(give_up)
 
+    _calm_the_collector()
     clock.callWhenRunning(begin)
     clock.addSystemEventTrigger("before", "shutdown", lambda: defer.Deferred.fromCoroutine(server.stop()))
     clock.run()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hl7auth.domain.values import Values, iso_date, read_aut, read_code
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
-from hl7auth.wire.message import NULL, Header, Message, Segment
+from hl7auth.wire.message import NULL, Header, Message, Segment, part
 
 
 class Identifier(NamedTuple):
@@ -102,13 +102,15 @@ def patient(message: Message) -> Values:
     pid = message.first("PID")
     if pid is None:
         return {}
-    family, given, middle = (pid.value(5, part) for part in (1, 2, 3))
-    name = ", ".join(each for each in (family.split("&")[0], " ".join(x for x in (given, middle) if x)) if each)
+    sub = pid.delimiters.subcomponent
+    identifier, names = pid.components(3, 6), pid.components(5, 3)
+    given = f"{names[1]} {names[2]}".strip()
+    name = ", ".join(each for each in (part(names[0], sub, 1), given) if each)
     values = {
-        "id": pid.value(3, 1),
-        "assigner": pid.value(3, 4, subcomponent=1) or pid.value(3, 6, subcomponent=1),
+        "id": identifier[0],
+        "assigner": part(identifier[3], sub, 1) or part(identifier[5], sub, 1),
         "name": name,
-        "birth_date": iso_date(pid.value(7)),
+        "birth_date": iso_date(pid.components(7)[0]),
     }
     return {key: value for key, value in values.items() if value and NULL not in value}
 
@@ -129,7 +131,7 @@ def referral(message: Message) -> Values:
     rf1 = message.first("RF1")
     if rf1 is None:
         return {}
-    values = {"originating_id": rf1.value(6, 1), "external_id": rf1.value(11, 1)}
+    values = {"originating_id": rf1.components(6)[0], "external_id": rf1.components(11)[0]}
     return {key: value for key, value in values.items() if value and value != NULL}
 
 
@@ -143,10 +145,8 @@ def requester(header: Header, is_request: bool) -> str:
 def referral_key(message: Message, asked_by: str) -> str:
     """RF1-6 with the scope it is unique in: its own namespace, else the requester; empty without RF1-6."""
     rf1 = message.first("RF1")
-    number = rf1.value(6, 1) if rf1 else ""
-    if rf1 is None or number in ("", NULL):
-        return ""
-    return f"{number}@{rf1.value(6, 2) or rf1.value(6, 3) or asked_by}"
+    number, namespace, application = rf1.components(6, 3)[:3] if rf1 else ("", "", "")
+    return f"{number}@{namespace or application or asked_by}" if number not in ("", NULL) else ""
 
 
 def procedure(segment: Segment) -> Values:
@@ -186,10 +186,10 @@ def _auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
 
 
 def _aut(segment: Segment, occurrence: int) -> Aut:
-    number, assigner = segment.value(6, 1), segment.value(6, 2) or segment.value(6, 3)
-    payor = segment.value(2, 1)
-    number, assigner, payor = ("" if text == NULL else text for text in (number, assigner, payor))
-    return Aut(segment, occurrence, number, assigner, payor, segment.value(29), read_aut(segment))
+    number, namespace, application = segment.components(6, 3)[:3]
+    payor = segment.components(2)[0]
+    named = ["" if text == NULL else text for text in (number, namespace or application, payor)]
+    return Aut(segment, occurrence, named[0], named[1], named[2], segment.components(29)[0], read_aut(segment))
 
 
 def _belongs(line: Line, top: Aut | None) -> Identifier | None:

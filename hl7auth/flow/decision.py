@@ -169,7 +169,9 @@ def _encoded(plan: Plan, text: str) -> bytes:
     """In the bytes that the sender used; what they can not carry becomes escapes."""
     if plan.message is None:
         return text.encode("ascii", "replace")
-    try:
-        return text.encode(plan.message.codec)
-    except UnicodeEncodeError:
-        return charset.encode(text, plan.message.charset)
+    if not plan.message.charset:
+        try:
+            return text.encode(plan.message.codec)
+        except UnicodeEncodeError:
+            pass
+    return charset.encode(text, plan.message.charset, plan.delimiters.escape)

@@ -173,21 +173,11 @@ def digest(message: Message, channel: Channel) -> int:
 
     Messages that differ only in trailing separators have the same (chapter 2, 2.6).
     """
-    text = message.text
-    if any(pair in text for pair in _untidy(message.delimiters)):
-        text = canonical(message)
+    text = canonical(message)
     if message.header.sent_at:
         text = text.replace(message.header.sent_at, "", 1)
     data = f"{channel.name}\0{text}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(data.rstrip(b"\r\n"), digest_size=8).digest(), "big", signed=True)
-
-
-@lru_cache(maxsize=64)
-def _untidy(marks: Delimiters) -> tuple[str, ...]:
-    """The pairs of characters that trailing separators leave in a text."""
-    f, c, r, s = marks.field, marks.component, marks.repetition, marks.subcomponent
-    pairs = [c + f, r + f, f + "\r", c + "\r", r + "\r", c + r, "\n"]
-    return tuple(pairs + ([s + f, s + c, s + r, s + "\r"] if s else []))
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
 def _header_problems(header: Header, channel: Channel) -> list[Problem]:

@@ -53,9 +53,6 @@ def finding_entry(finding: Finding) -> dict[str, object]:
     }
 
 
-_UNSEEN = (Verdict("", "error", "", ""),)
-"""Stands for "not judged yet": true, as a verdict with something to say is."""
-
 NOTES = {
     "start-block-missing": "the frame had no start block",
     "end-block-without-cr": "the frame did not end with FS CR",
@@ -66,6 +63,8 @@ NOTES = {
     "indented-segment": "a segment is indented",
     "line-is-no-segment": "a line that is no segment was left out",
     "undeclared-charset": "bytes beyond ASCII without a character set in MSH-18",
+    "charset-name-not-in-table": "the character set of MSH-18 is spelled in a way that table 0211 does not have",
+    "start-block-repeated": "the start block came more than once",
     "undecodable-bytes": "bytes that the declared character set does not have",
 }
 
@@ -86,13 +85,13 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
 
 
 def _check_segment(message: Message, segment: Segment, occurrence: int, rules: SegmentRules) -> list[Finding]:
-    fields, memory = segment.fields, rules.memory(segment.delimiters)
+    fields, good = segment.fields, rules.good_values(segment.delimiters)
     findings: list[Finding] = []
-    # nearly every value of a feed was seen before and is good: that is the loop that has to be short
-    for number, (raw, seen) in enumerate(zip(fields, memory, strict=False)):
-        if raw and seen.get(raw, _UNSEEN):
-            findings += _check_field(message, segment, occurrence, rules.fields[number], seen)
-    for number in range(len(memory), len(fields)):
+    # nearly every value of a feed was seen before and is good: this is the loop that has to be short
+    unseen = [at for at, (raw, seen) in enumerate(zip(fields, good, strict=False)) if raw and raw not in seen]
+    for number in unseen:
+        findings += _check_field(message, segment, occurrence, rules.fields[number], good[number])
+    for number in range(len(good), len(fields)):
         if fields[number]:
             findings.append(_surplus(message, segment, occurrence, number))
     count = len(fields)
@@ -106,19 +105,14 @@ def _check_segment(message: Message, segment: Segment, occurrence: int, rules: S
     return findings
 
 
-def _check_field(
-    message: Message, segment: Segment, occurrence: int, rule: FieldRule, seen: dict[str, tuple[Verdict, ...]]
-) -> Iterator[Finding]:
+def _check_field(message: Message, segment: Segment, occurrence: int, rule: FieldRule, good: set[str]) -> list[Finding]:
     raw = segment.fields[rule.number]
-    verdicts = seen.get(raw)
-    if verdicts is None:
-        verdicts = judge(rule, raw, segment.delimiters)
-        if len(raw) <= _REMEMBERED_LENGTH:
-            if len(seen) >= _REMEMBERED_VALUES:
-                seen.clear()
-            seen[raw] = verdicts
-    for verdict in verdicts:
-        yield _at_field(message, segment, occurrence, rule.number, verdict)
+    verdicts = judge(rule, raw, segment.delimiters)
+    if not verdicts and len(raw) <= _REMEMBERED_LENGTH:
+        if len(good) >= _REMEMBERED_VALUES:
+            good.clear()
+        good.add(raw)
+    return [_at_field(message, segment, occurrence, rule.number, verdict) for verdict in verdicts]
 
 
 def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRule) -> Iterator[Finding]:

@@ -90,26 +90,27 @@ class StatementRule(NamedTuple):
 
 @dataclass(slots=True)
 class SegmentRules:
-    """The rules of one segment; `fields[n]` is field n. `verdicts` remembers, per delimiters, field and raw value."""
+    """The rules of one segment; `fields[n]` is field n. `good` remembers raw values that passed, per delimiters."""
 
     name: str
     fields: list[FieldRule]
     demanded: tuple[FieldRule, ...]
     statements: tuple[StatementRule, ...]
     severity: Severity
-    verdicts: dict[Delimiters, list[dict[str, tuple[Verdict, ...]]]] = field(default_factory=dict)
+    good: dict[Delimiters, list[set[str]]] = field(default_factory=dict)
 
-    def memory(self, delimiters: Delimiters) -> list[dict[str, tuple[Verdict, ...]]]:
-        """The remembered verdicts for a sender's delimiters, one mapping a field."""
-        if delimiters not in self.verdicts:
-            if len(self.verdicts) >= 16:  # a sender who changes delimiters with every message remembers nothing
-                self.verdicts.clear()
-            memory: list[dict[str, tuple[Verdict, ...]]] = [{} for _ in self.fields]
-            memory[0][self.name] = ()  # the name is no field, and MSH-1 and MSH-2 are no data
+    def good_values(self, delimiters: Delimiters) -> list[set[str]]:
+        """The values that were found good under a sender's delimiters, one set a field."""
+        if delimiters not in self.good:
+            if len(self.good) >= 16:  # a sender who changes delimiters with every message remembers nothing
+                self.good.clear()
+            good: list[set[str]] = [set() for _ in self.fields]
+            good[0].add(self.name)  # the name is no field, and MSH-1 and MSH-2 are no data
             if self.name == "MSH":
-                memory[1][delimiters.field] = memory[2][delimiters.encoding_characters] = ()
-            self.verdicts[delimiters] = memory
-        return self.verdicts[delimiters]
+                good[1].add(delimiters.field)
+                good[2].add(delimiters.encoding_characters)
+            self.good[delimiters] = good
+        return self.good[delimiters]
 
 
 @dataclass(frozen=True, slots=True)

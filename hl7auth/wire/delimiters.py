@@ -37,4 +37,5 @@ def read_delimiters(field: str, encoding_characters: str) -> Delimiters:
         raise Unreadable("MSH-2 must hold three to five different delimiters", location="MSH-2")
     if any(char.isalnum() or char.isspace() or ord(char) < 0x20 for char in everything):
         raise Unreadable("a delimiter can not be a letter, a digit, a blank or a control character", location="MSH-2")
-    return Delimiters(field, *chars)
+    declared = [*chars, *[""] * (5 - len(chars))]
+    return Delimiters(field, *declared)

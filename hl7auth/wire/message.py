@@ -73,18 +73,41 @@ class Segment:
 
     def raw(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 0) -> str:
         """The raw text of a component (or, where `subcomponent` is given, of one part of it)."""
-        text = self.field(number)
-        if not text:
-            return ""
         marks = self.delimiters
-        text = part(text, marks.repetition, repetition)
+        text = part(self.field(number), marks.repetition, repetition)
         text = part(text, marks.component, component)
         return part(text, marks.subcomponent, subcomponent) if subcomponent else text
 
+    def components(self, number: int, least: int = 1) -> list[str]:
+        """The unescaped components of a field's first repetition, filled up with empty ones to at least so many."""
+        fields = self._fields or self.fields
+        text = fields[number] if number < len(fields) else ""
+        if not text:
+            return [""] * least
+        marks = self.delimiters
+        if marks.repetition in text:
+            text = part(text, marks.repetition, 1)
+        parts = text.split(marks.component) if marks.component in text else [text]
+        if marks.escape in text:
+            parts = [unescape(each, marks) for each in parts]
+        return parts if len(parts) >= least else parts + [""] * (least - len(parts))
+
     def value(self, number: int, component: int = 1, repetition: int = 1, subcomponent: int = 0) -> str:
         """The unescaped value at a place; empty when absent, NULL (`""`) when the sender deletes it."""
-        text = self.raw(number, component, repetition, subcomponent)
-        return unescape(text, self.delimiters) if text else ""
+        fields = self._fields or self.fields
+        text = fields[number] if number < len(fields) else ""
+        if not text:  # most fields of most messages
+            return ""
+        marks = self.delimiters
+        for mark, place in ((marks.repetition, repetition), (marks.component, component)):
+            if mark in text and mark:
+                parts = text.split(mark)
+                text = parts[place - 1] if place <= len(parts) else ""
+            elif place != 1:
+                return ""
+        if subcomponent:
+            text = part(text, marks.subcomponent, subcomponent)
+        return unescape(text, marks) if marks.escape in text else text
 
 
 class Header(NamedTuple):
