@@ -76,9 +76,7 @@ class Server:
 
     async def _listen(self, channel: Channel, factory: MllpFactory) -> Any:
         try:
-            endpoint: Any = endpoints.serverFromString(  # type: ignore[no-untyped-call]
-                self._reactor, channel.file.listen
-            )
+            endpoint: Any = endpoints.serverFromString(self._reactor, channel.file.listen)
         except (ValueError, TypeError, IndexError, KeyError) as fault:
             raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' is no endpoint: {fault}") from None
         try:

@@ -5,8 +5,6 @@ from pathlib import Path
 from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.resources import shipped
 
-_MSH = "MSH|^~\\&|{app}|NORTH|PAYER|SOUTH|20260301101500||{kind}^{event}|{control_id}|{pid}|{version}|||{accept}|{application}"
-
 
 def msh(
     kind: str = "RQA",
@@ -14,13 +12,11 @@ def msh(
     control_id: str = "C1",
     version: str = "2.5",
     modes: tuple[str, str] = ("", ""),
-    **more: str,
+    pid: str = "P",
 ) -> str:
-    """An MSH; `more` may set app and pid (MSH-11)."""
-    values = {"app": "EHR", "pid": "P"} | more
-    return _MSH.format(
-        kind=kind, event=event, control_id=control_id, version=version, accept=modes[0], application=modes[1], **values
-    ).rstrip("|")
+    """An MSH; `pid` is MSH-11, `modes` MSH-15 and MSH-16."""
+    head = f"MSH|^~\\&|EHR|NORTH|PAYER|SOUTH|20260301101500||{kind}^{event}|{control_id}|{pid}|{version}"
+    return f"{head}|||{modes[0]}|{modes[1]}".rstrip("|")
 
 
 def message(head: str, *segments: str) -> bytes:
@@ -28,11 +24,11 @@ def message(head: str, *segments: str) -> bytes:
     return ("\r".join((head, *segments)) + "\r").encode()
 
 
-def request(control_id: str = "C1", number: str = "", referral: str = "", **more: str) -> bytes:
+def request(control_id: str = "C1", number: str = "", referral: str = "", modes: tuple[str, str] = ("", "")) -> bytes:
     """An RQA^I08 with one procedure; with an authorization number or a referral id if wanted."""
     segments = [f"RF1|||||O|{referral}"] if referral else []
     segments += ["PRD|RP|Moss^Ada", "PID|||77001||Quill^Ivo||19800102", "PR1|1||99213^Visit^C4||20260401"]
-    return message(msh(control_id=control_id, **more), *segments, f"AUT|GOLD|ACME|Acme Health|||{number}||3")
+    return message(msh(control_id=control_id, modes=modes), *segments, f"AUT|GOLD|ACME|Acme Health|||{number}||3")
 
 
 def answer(

@@ -114,12 +114,12 @@ def _judge(source: str, raw: bytes, replies: list[bytes], expected: Expected) ->
     found = [_msa(reply) for reply in replies]
     codes = [msa.code if msa else "not an HL7 reply" for msa in found]
     enough = len(replies) >= expected.when_good
-    good = enough and all(msa is not None and msa.positive for msa in found)
+    positive = all(msa is not None and msa.positive for msa in found)
     if not replies:
-        verdict = "no reply, as its header asks" if good else "no reply"
+        verdict = "no reply, as its header asks" if enough else "no reply"
     else:
-        verdict = ", ".join(codes) + ("" if enough or not good else ", and a further reply is missing")
-    return Sent(source, _control_id(raw), tuple(replies), good, verdict)
+        verdict = ", ".join(codes) + ("" if enough or not positive else ", and a further reply is missing")
+    return Sent(source, _control_id(raw), tuple(replies), positive and enough, verdict)
 
 
 def _msa(reply: bytes) -> Msa | None:

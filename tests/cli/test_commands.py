@@ -14,14 +14,20 @@ import pytest
 from hl7auth.wire.framing import frame
 from tests.engine import answer, request
 
+Finished = subprocess.CompletedProcess[bytes]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
 
 
-def hl7auth(*words: str, folder: Path, stdin: bytes = b"", **environment: str) -> "subprocess.CompletedProcess[bytes]":
+def hl7auth(*words: str, folder: Path, stdin: bytes = b"", **environment: str) -> Finished:
     return subprocess.run(
-        [sys.executable, "-m", "hl7auth", *words], cwd=folder, input=stdin, capture_output=True, timeout=60, check=False,
+        [sys.executable, "-m", "hl7auth", *words],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
         env=ENVIRONMENT | environment,
-    )  # fmt: skip
+    )
 
 
 def document(*words: str, folder: Path) -> Any:
@@ -108,8 +114,8 @@ def test_the_whole_story(serving: Serving, tmp_path: Path) -> None:
     exported = document("message", "export", "--to", "out", folder=tmp_path)
     assert (exported["messages"], exported["written"]) == (2, 2)
     assert (tmp_path / "out" / f"{messages[0]['id']}.hl7").read_bytes() == request("C1", referral="R1")
-    for words in (["authorization", "list"], ["authorization", "show", "PA1@ACME"], ["authorization", "history", "PA1@ACME"],
-                  ["message", "list"], ["message", "show", messages[0]["id"]], ["db", "check"]):  # fmt: skip
+    commands = ["authorization list", "authorization show PA1@ACME", "authorization history PA1@ACME", "message list"]
+    for words in [command.split() for command in [*commands, f"message show {messages[0]['id']}", "db check"]]:
         result = hl7auth(*words, folder=tmp_path)
         assert result.returncode == 0
         assert result.stdout.strip()
@@ -239,7 +245,12 @@ def test_a_persons_mistake_is_one_sentence(words: list[str], sentence: str, tmp_
     assert len([line for line in text.splitlines() if line.startswith("hl7auth: ")]) == 1
 
 
-_AGE = "import sqlite3; c = sqlite3.connect('new.db'); c.execute(\"UPDATE alembic_version SET version_num='9999'\"); c.commit()"
+_AGE = """
+import sqlite3
+connection = sqlite3.connect("new.db")
+connection.execute("UPDATE alembic_version SET version_num = '9999'")
+connection.commit()
+"""
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

@@ -170,7 +170,9 @@ def test_the_number_comes_back_as_the_requester_wrote_it() -> None:
 
 def test_lines_are_found_by_their_procedure_and_without_a_code_by_their_place() -> None:
     trial = Trial()
-    trial.send(answer(VISIT, aut({9: "1"}), THERAPY, aut({9: "2"}), "PR1|3||^Rest||2026", aut({9: "3"}), top=granted("PA1")))
+    trial.send(
+        answer(VISIT, aut({9: "1"}), THERAPY, aut({9: "2"}), "PR1|3||^Rest||2026", aut({9: "3"}), top=granted("PA1"))
+    )
     lines = asked_again(
         trial, THERAPY, aut({8: "9"}), VISIT, aut({8: "9"}), "PR1|3||^Rest||2026", aut({8: "9"}), top=aut(number="PA1")
     )
@@ -180,7 +182,9 @@ def test_lines_are_found_by_their_procedure_and_without_a_code_by_their_place() 
 def test_a_procedure_that_nobody_decided_has_no_decision() -> None:
     trial = Trial()
     trial.send(answer(VISIT, aut({9: "1"}), top=granted("PA1")))
-    lines = asked_again(trial, IMAGING, aut({8: "9"}), VISIT, aut({8: "9"}), THERAPY, aut({8: "9"}), top=aut(number="PA1"))
+    lines = asked_again(
+        trial, IMAGING, aut({8: "9"}), VISIT, aut({8: "9"}), THERAPY, aut({8: "9"}), top=aut(number="PA1")
+    )
     assert only(lines, "AUT", 1) == aut({8: "9"}).split("|")
     assert only(lines, "AUT", 2)[9] == "1"
     assert only(lines, "AUT", 3) == aut({8: "9"}).split("|")

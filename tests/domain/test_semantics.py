@@ -14,7 +14,6 @@ from hl7auth.wire.ack import Location, Problem
 from tests.messages import (
     FRONT,
     IMAGING,
-    PAYER,
     THERAPY,
     VISIT,
     Trial,
@@ -150,7 +149,9 @@ def test_asking_for_a_status_or_telling_it_changes_nothing(kind: str, event: str
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
     make = request if kind == "REF" else answer
-    assert changes(trial.send(make(VISIT, granted("PA1"), kind=kind, event=event, referral="R1", control_id="X2"))) == []
+    assert (
+        changes(trial.send(make(VISIT, granted("PA1"), kind=kind, event=event, referral="R1", control_id="X2"))) == []
+    )
 
 
 def test_two_requests_of_one_sender_are_never_taken_for_one() -> None:
@@ -400,7 +401,10 @@ def test_p45_an_answer_without_procedures_is_refused_and_deletes_nothing() -> No
 def test_action_mode_is_refused_whole(action: str, version: str) -> None:
     trial = Trial()
     plain, active = granted("PA1", {13: "SPEC"}), granted("PA2", {13: "SPEC", 29: action})
-    for raw in (request(VISIT, plain, THERAPY, active, version=version), answer(VISIT, plain, THERAPY, active, version=version)):
+    for raw in (
+        request(VISIT, plain, THERAPY, active, version=version),
+        answer(VISIT, plain, THERAPY, active, version=version),
+    ):
         problem = refused(trial, raw)
         assert (problem.code, problem.location, problem.rule) == ("207", Location("AUT", 2, 29), "AUT-29.mode")
     assert trial.statuses("PA1@ACME", "PA2@ACME") == ["-", "-"]

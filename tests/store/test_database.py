@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection
 
 from hl7auth.errors import UserError
-from hl7auth.store import database
 from hl7auth.store.database import HEAD, connect, open_database, require_current, revision, soundness, upgrade
 from hl7auth.store.schema import metadata
 
@@ -25,7 +25,7 @@ def test_a_migrated_schema_equals_a_fresh_one(tmp_path: Path) -> None:
         assert _schema(connection) == {name: sql for name, sql in migrated_sql.items() if name != "alembic_version"}
 
 
-def _schema(connection: database.Connection) -> dict[str, str]:
+def _schema(connection: Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {name: " ".join(sql.replace('"', "").split()) for name, sql in rows}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from hl7auth.flow import decision
 from hl7auth.flow.decision import Disposition
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.observe import ids, now
@@ -151,7 +152,7 @@ def test_a_refused_message_is_kept_and_judged_anew_when_it_comes_again(
 def test_a_message_that_breaks_the_batch_hurts_only_itself(
     engine: Engine, store: Journal, planned: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decide = journal.decide
+    decide = decision.decide
 
     def brittle(each: Plan, known: object) -> object:
         if each.header.control_id == "BAD":
@@ -173,7 +174,8 @@ def test_a_row_the_database_refuses_is_tried_alone_and_its_neighbours_live(
 ) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            "CREATE TRIGGER no BEFORE INSERT ON message WHEN NEW.control_id = 'BAD' BEGIN SELECT RAISE(ABORT, 'no'); END"
+            "CREATE TRIGGER no BEFORE INSERT ON message WHEN NEW.control_id = 'BAD'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     outcomes = store.commit(planned(request("C1"), request("BAD", number="PA7"), request("C2")))
     assert [outcome.code for outcome in outcomes] == ["AA", "AE", "AA"]
