@@ -2,20 +2,23 @@
 
 Imports wire, rules.dictionary and domain only.
 
-The segments of the request come back as they were sent, as far as the answering structure has them; only AUT and RF1
-are written anew. RPA and RRI have no ERR: what is wrong with a message is said by an ACK instead.
+The segments of the request come back as they were sent, as far as the answering structure has them; AUT and RF1-1 are
+written anew, and procedures that the request did not name are added. RPA and RRI have no ERR: what is wrong with a
+message is said by an ACK instead.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from hl7auth.domain.authorization import Aut, Claim
 from hl7auth.domain.document import Document
-from hl7auth.domain.semantics import Change
-from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status
-from hl7auth.domain.values import write_aut
+from hl7auth.domain.semantics import STATUS_REQUEST, Change, Intent, Known
+from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status, of_lines
+from hl7auth.domain.values import Values, write_aut, write_code
 from hl7auth.rules.dictionary import Node, dictionary
 from hl7auth.wire.ack import Reply, msa, msh, reply_version
+from hl7auth.wire.escapes import escape
 from hl7auth.wire.message import Message, Segment
 from hl7auth.wire.versions import at_least
 
@@ -24,70 +27,147 @@ ANSWERS = {"RQA": ("RPA", "RPA_I08"), "REF": ("RRI", "RRI_I12")}
 
 _HEAD = frozenset({"MSH", "MSA", "SFT", "UAC"})
 _LOCAL_TABLE = "HL70563"
+_BEHIND_PROCEDURES = frozenset({"OBR", "OBX", "PV1", "PV2", "NTE"})
+
+#: RF1-1 by table 0283: accepted, rejected, pending
+_REFERRAL_STATUS = {
+    Status.APPROVED: "A", Status.PARTIALLY_APPROVED: "A", Status.MODIFIED: "A", Status.DENIED: "R",
+    Status.PENDED: "P", Status.REQUESTED: "P",
+}  # fmt: skip
 
 
-def answer(
-    request: Message, claims: Sequence[Claim], known: dict[str, Document], reply: Reply, modes: tuple[str, str]
-) -> str:
-    """The answering message as text. `known` holds the store's documents by key; `modes` are MSH-15 and MSH-16.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How what was asked stands now: the authorizations an answer speaks of, by key, the request, and their status.
+
+    No status means that the store knows nothing of it.
+    """
+
+    documents: dict[str, Document]
+    request: Document | None
+    status: Status | None
+
+    @property
+    def waiting(self) -> bool:
+        """True while nobody has decided."""
+        return self.status in UNDECIDED
+
+
+def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standing:
+    """The Standing of a request after its changes: what it names and changed; of a status request its referral."""
+    keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
+    records = [record for key in keys if (record := known.record(key))]
+    if intent.trigger_event == STATUS_REQUEST and not keys and intent.referral:
+        records = known.in_referral(intent.referral)
+    documents = {record.key: record.document for record in records}
+    documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
+    asked = {change.record.key: change.record for change in changes}.get(intent.request_key)
+    asked = asked or known.record(intent.request_key)
+    request = asked.document if asked else None
+    if documents:
+        return Standing(documents, request, of_lines(Status(each["status"]) for each in documents.values()))
+    return Standing({}, request, Status(asked.status) if asked else None)
+
+
+def answer(request: Message, claims: Sequence[Claim], now: Standing, reply: Reply, modes: tuple[str, str]) -> str:
+    """The answering message as text; `modes` are its MSH-15 and MSH-16.
 
     A request that nobody has decided is answered as pended: AUT-14 from 2.8, RF1-1 where a referral is meant, and
     MSA-3 while it exists.
     """
     kind, structure = ANSWERS[request.header.message_type]
-    version, marks = reply_version(request.header), request.delimiters
-    c = marks.component
+    version, c = reply_version(request.header), request.delimiters.component
     name = f"{kind}{c}{request.header.trigger_event}" + (f"{c}{structure}" if at_least(version, "2.3.1") else "")
-    waiting = all(Status(document["status"]) in UNDECIDED for document in known.values())
-    lines = [msh(reply, name, *modes), msa(reply, "AA", "pended" if waiting else "")]
-    lines += _echo(request, claims, known, version, _allowed(version, structure), waiting)
+    lines = [msh(reply, name, *modes), msa(reply, "AA", "pended" if now.waiting else "")]
+    lines += _Body(request, claims, now, version).lines(_allowed(version, structure))
     return "\r".join(lines) + "\r"
 
 
-def documents_after(
-    claims: Sequence[Claim], changes: Sequence[Change], stored: dict[str, Document]
-) -> dict[str, Document]:
-    """The documents an answer speaks of: those named by the claims, as the changes leave them."""
-    known = dict(stored)
-    known |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
-    return {
-        claim.identifier.key: known[claim.identifier.key]
-        for claim in claims
-        if claim.identifier and claim.identifier.key in known
-    }
+class _Body:
+    """The segments behind MSA."""
 
+    def __init__(self, request: Message, claims: Sequence[Claim], now: Standing, version: str) -> None:
+        self.request = request
+        self.now = now
+        self.version = version
+        self.marks = request.delimiters
+        self.own = {aut.segment.start: (claim, aut) for claim in claims for aut in claim.auts}
 
-def _echo(
-    request: Message,
-    claims: Sequence[Claim],
-    known: dict[str, Document],
-    version: str,
-    allowed: frozenset[str],
-    waiting: bool,
-) -> list[str]:
-    own = {aut.segment.start: (claim, aut) for claim in claims for aut in claim.auts}
-    lines = []
-    for segment in request.segments:
-        if segment.name in _HEAD or segment.name not in allowed:
-            continue
+    def lines(self, allowed: frozenset[str]) -> list[str]:
+        segments = [each for each in self.request.segments if each.name in allowed and each.name not in _HEAD]
+        lines = [self.echo(segment) for segment in segments]
+        names = [segment.name for segment in segments]
+        if "PR1" not in names:
+            at = names.index("PID") + 1 if "PID" in names else len(names)
+            while at < len(names) and names[at] not in _BEHIND_PROCEDURES:
+                at += 1
+            lines[at:at] = self.stored_procedures()
+            if "AUT" not in names and len(self.now.documents) == 1:
+                at = names.index("RF1") + 1 if "RF1" in names else 0
+                lines[at:at] = [self.stored_aut(document, document) for document in self.now.documents.values()]
+        return lines
+
+    def echo(self, segment: Segment) -> str:
         if segment.name == "AUT":
-            claim, aut = own.get(segment.start, (None, None))
-            lines.append(_aut(segment, claim, aut, known, version))
-        elif segment.name == "RF1" and waiting:
-            lines.append(_pending_referral(segment))
-        else:
-            lines.append(segment.text)
-    return lines
+            return self.aut(segment)
+        if segment.name == "RF1":
+            return self.referral(segment)
+        return segment.text
+
+    def aut(self, segment: Segment) -> str:
+        """What the store says of it; the request's own, with the decision open, where it says nothing yet."""
+        claim, aut = self.own.get(segment.start, (None, None))
+        document = self.now.documents.get(claim.identifier.key) if claim and claim.identifier else None
+        if claim is None or aut is None or document is None or Status(document["status"]) in UNDECIDED:
+            return self.pended(segment)
+        values = document if claim.top is aut else _line_of(document, claim, aut)
+        return self.write(values, _status(values, document), aut.raw_identifier)
+
+    def pended(self, segment: Segment) -> str:
+        fields = list(segment.fields[:29])
+        if at_least(self.version, "2.8"):
+            fields += [""] * (15 - len(fields))
+            if not fields[14]:
+                fields[14] = self.marks.component.join((*APPROVAL_CODES[Status.PENDED], _LOCAL_TABLE))
+        return self.marks.field.join(fields).rstrip(self.marks.field)
+
+    def referral(self, segment: Segment) -> str:
+        """A referral without a status in RF1-1 gets the one that the store knows."""
+        fields, code = list(segment.fields), _REFERRAL_STATUS.get(self.now.status) if self.now.status else None
+        if code and len(fields) > 1 and not fields[1]:
+            fields[1] = code
+        return self.marks.field.join(fields)
+
+    def stored_procedures(self) -> list[str]:
+        """PR1 and AUT for every line that the store knows: a request may name its authorization alone."""
+        sources = list(self.now.documents.values()) or ([self.now.request] if self.now.request else [])
+        lines = [(document, line) for document in sources for line in document.get("lines", [])]
+        found: list[str] = []
+        for number, (document, line) in enumerate(lines, start=1):
+            code = write_code(line.get("procedure", {}), self.marks)
+            found.append(self.marks.field.join(("PR1", str(number), "", code)))
+            if "payor" in line:  # the line had an AUT of its own
+                found.append(self.stored_aut(document, line))
+        return found
+
+    def stored_aut(self, document: Document, values: Values) -> str:
+        number, assigner = document.get("identifier", ""), document.get("assigner", "")
+        is_payor = assigner == document.get("payor", {}).get("code")  # then nobody sent it as a namespace
+        parts = (number,) if is_payor or not assigner else (number, assigner)
+        identifier = self.marks.component.join(escape(part, self.marks) for part in parts)
+        return self.write(values, _status(values, document), identifier)
+
+    def write(self, values: Values, status: Status, identifier: str) -> str:
+        """An AUT from stored values. Their own AUT-14 stays, unless a cancellation came after it."""
+        if status is Status.CANCELLED or not values.get("approval_status"):
+            code, text = APPROVAL_CODES[status]
+            values = {**values, "approval_status": {"code": code, "text": text, "system": _LOCAL_TABLE}}
+        return write_aut(values, identifier, self.marks, _last_field(self.version))
 
 
-def _aut(segment: Segment, claim: Claim | None, aut: Aut | None, known: dict[str, Document], version: str) -> str:
-    document = known.get(claim.identifier.key) if claim and claim.identifier else None
-    if document is None or aut is None or Status(document["status"]) in UNDECIDED:
-        return _pended(segment, version)
-    values = document
-    if claim is not None and claim.top is not aut:
-        values = _line_of(document, claim, aut)
-    return write_aut(values, aut.raw_identifier, segment.delimiters, _last_field(version))
+def _status(values: Values, document: Document) -> Status:
+    """A line's own status, else that of the whole."""
+    return Status(values["status"] if "status" in values else document["status"])
 
 
 def _line_of(document: Document, claim: Claim, aut: Aut) -> Document:
@@ -98,24 +178,6 @@ def _line_of(document: Document, claim: Claim, aut: Aut) -> Document:
     same = [line for line in lines if code and line.get("procedure", {}).get("code") == code]
     found: Document = same[0] if same else lines[place] if place < len(lines) else document
     return found
-
-
-def _pended(segment: Segment, version: str) -> str:
-    """The request's own AUT, with the decision open and without an action code."""
-    fields = list(segment.fields[:29])
-    if at_least(version, "2.8"):
-        fields += [""] * (15 - len(fields))
-        if not fields[14]:
-            fields[14] = segment.delimiters.component.join((*APPROVAL_CODES[Status.PENDED], _LOCAL_TABLE))
-    return segment.delimiters.field.join(fields).rstrip(segment.delimiters.field)
-
-
-def _pending_referral(segment: Segment) -> str:
-    """RF1-1 of table 0283: a referral without a status is pending."""
-    fields = list(segment.fields)
-    if len(fields) > 1 and not fields[1]:
-        fields[1] = "P"
-    return segment.delimiters.field.join(fields)
 
 
 @cache

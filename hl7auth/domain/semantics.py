@@ -80,7 +80,11 @@ class Known(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """All that a message says, independent of its syntax."""
+    """All that a message says, independent of its syntax.
+
+    `answers` is MSA-2; `receipt_only` an answer with MSA-1 CA; `promised` a request whose sender is told that it pends;
+    `referral_status` RF1-1.
+    """
 
     message_id: int
     message_type: str
@@ -93,12 +97,18 @@ class Intent:
     answers: str
     receipt_only: bool
     promised: bool
+    referral_status: str
     names: StatusMap
 
     @property
     def is_request(self) -> bool:
         """RQA and REF ask; RPA and RRI answer."""
         return self.message_type in ("RQA", "REF")
+
+    @property
+    def cancels(self) -> bool:
+        """I11 and I14."""
+        return self.trigger_event in CANCELLATIONS
 
     @property
     def request_key(self) -> str:
@@ -110,11 +120,11 @@ class Intent:
 def apply(intent: Intent, known: Known) -> list[Change]:
     """The changes of a message, in order. Raises Refused."""
     _refuse_what_is_no_snapshot(intent)
-    if intent.receipt_only or intent.trigger_event == STATUS_REQUEST:
+    _refuse_another_patient(intent, known)
+    if intent.receipt_only or (intent.is_request and intent.trigger_event == STATUS_REQUEST):
         return []
     if intent.is_request:
-        cancels = intent.trigger_event in CANCELLATIONS
-        return _cancelled(intent, known) if cancels else list(_requested(intent, known))
+        return _cancelled(intent, known) if intent.cancels else list(_requested(intent, known))
     return _answered(intent, known)
 
 
@@ -124,6 +134,35 @@ def request_answered(intent: Intent, known: Known) -> Record | None:
         if record.requester == intent.requester:
             return record
     return known.record("?" + intent.referral) if intent.referral else None
+
+
+def is_late(intent: Intent, request: Record) -> bool:
+    """An answer to a request that was cancelled before, unless it confirms just that."""
+    return request.status == Status.CANCELLED and not intent.cancels
+
+
+def _refuse_another_patient(intent: Intent, known: Known) -> None:
+    """Two patients never share a number: a sender that mistakes one must neither change nor see the other's."""
+    for claim in intent.claims:
+        record = known.record(claim.identifier.key) if claim.identifier else None
+        if record and _differ(intent.context.get("patient", {}), record.document.get("patient", {})):
+            raise Refused(_unknown(claim, "AUT-6 is not known for this patient"))
+
+
+def _differ(one: Values, other: Values) -> bool:
+    """Surely two patients: other ids (an id alone differs between a clinic and a payor), and another birth date or,
+    where that is not sent, another family name."""
+    if not one.get("id") or not other.get("id") or one["id"] == other["id"]:
+        return False
+    for key in ("birth_date", "name"):
+        values = [str(patient.get(key, "")).split(",")[0].casefold() for patient in (one, other)]
+        if all(values):
+            return values[0] != values[1]
+    return False
+
+
+def _unknown(claim: Claim, text: str) -> Problem:
+    return Problem("204", text, Location("AUT", claim.auts[0].occurrence, 6), rule="AUT-6.unknown")
 
 
 def _refuse_what_is_no_snapshot(intent: Intent) -> None:
@@ -184,15 +223,18 @@ def _answered(intent: Intent, known: Known) -> list[Change]:
     request = request_answered(intent, known)
     if request is not None and request.status == Status.CANCELLED:
         return []  # a late answer is kept as a message, and revives nothing
-    cancels = Status.CANCELLED if intent.trigger_event in CANCELLATIONS else None
+    assumed = Status.CANCELLED if intent.cancels else None
     changes: list[Change] = []
     for claim in intent.claims:
-        if claim.identifier is not None:
-            document = build(claim, intent.context, intent.names, cancels)
-            changes += _store(intent, document, known.record(claim.identifier.key), "answer")
+        if claim.identifier is None:
+            continue
+        before = known.record(claim.identifier.key)
+        if intent.cancels and before is None and request is None:
+            raise Refused(_unknown(claim, "the authorization to cancel is not known"))
+        changes += _store(intent, build(claim, intent.context, intent.names, assumed), before, "answer")
     changes += _dropped(intent, known)
     if request is not None:
-        changes += _settled(intent, request, cancels)
+        changes += _settled(intent, request, assumed)
     return changes
 
 
@@ -207,42 +249,35 @@ def _dropped(intent: Intent, known: Known) -> Iterator[Change]:
             yield from _store(intent, document, record, "left out of a later snapshot")
 
 
-def _settled(intent: Intent, request: Record, cancels: Status | None) -> Iterator[Change]:
+def _settled(intent: Intent, request: Record, assumed: Status | None) -> Iterator[Change]:
     """The request takes over what the answer says; with a decision it is no longer open."""
     claims = [claim for claim in intent.claims if claim.auts]
-    if not claims and cancels is None:
+    referral_status = intent.names.referral_status.get(intent.referral_status)
+    if not claims and assumed is None and referral_status:
+        assumed = Status(referral_status)
+    if not claims and assumed is None:
         return
     whole = Claim(claims[0].identifier if len(claims) == 1 else None, claims[0].top if claims else None)
     whole.lines = [line for claim in claims for line in claim.lines]
     kept = {key: request.document[key] for key in intent.context if request.document.get(key)}
     said = {key: value for key, value in intent.context.items() if value}
-    document = build(whole, {**kept, **said}, intent.names, cancels)
+    document = build(whole, {**kept, **said}, intent.names, assumed)
     yield from _store(intent, {**document, "key": request.key[1:]}, request, "answer", request.key)
 
 
 def _cancelled(intent: Intent, known: Known) -> list[Change]:
     """By number, else by referral, else by what the message concerns; an unknown one is an error, never a silence."""
-    keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
-    found = [known.record(key) for key in keys]
-    if None in found:
-        place = next(
-            claim.auts[0].occurrence
-            for claim in intent.claims
-            if claim.identifier and not known.record(claim.identifier.key)
-        )
-        raise Refused(
-            Problem("204", "the authorization to cancel is not known", Location("AUT", place, 6), rule="AUT-6.unknown")
-        )
+    named = [(claim, known.record(claim.identifier.key)) for claim in intent.claims if claim.identifier]
+    for claim, record in named:
+        if record is None:
+            raise Refused(_unknown(claim, "the authorization to cancel is not known"))
+    records = [record for _, record in named if record is not None]
     if intent.referral:
-        found += [known.record("?" + intent.referral)]
-        found += [] if keys else list(known.in_referral(intent.referral))
-    records = [record for record in found if record is not None]
+        request = known.record("?" + intent.referral)
+        records += ([request] if request else []) + ([] if named else known.in_referral(intent.referral))
     if not records:
-        raise Refused(
-            Problem(
-                "204", "nothing is known that this message could cancel", Location("RF1", 1, 6), rule="RF1-6.unknown"
-            )
-        )
+        where = Location("RF1", 1, 6)
+        raise Refused(Problem("204", "nothing is known that this message could cancel", where, rule="RF1-6.unknown"))
     changes: list[Change] = []
     for record in records:
         changes += _store(intent, {**record.document, "status": Status.CANCELLED}, record, "cancellation", record.key)
@@ -255,15 +290,15 @@ def _store(intent: Intent, document: Document, before: Record | None, rule: str,
         return
     version = before.version + 1 if before else 1
     whole = with_provenance(document, intent.message_id, version, before.document if before else None)
-    asked = intent.is_request or before is None
+    asks = intent.is_request and not intent.cancels
     yield Change(
         Record(
             key=key or document["key"],
             version=version,
             status=document["status"],
             referral=intent.referral or (before.referral if before else ""),
-            requester=intent.requester if asked or before is None else before.requester,
-            control_id=intent.control_id if intent.is_request else (before.control_id if before else ""),
+            requester=intent.requester if asks or before is None else before.requester,
+            control_id=intent.control_id if asks else (before.control_id if before else ""),
             message_id=intent.message_id,
             document=whole,
         ),

@@ -238,6 +238,11 @@ def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> 
     return marks.field.join(fields).rstrip(marks.field)
 
 
+def write_code(value: Values, marks: Delimiters) -> str:
+    """A coded value as CE or CWE."""
+    return _write_code(value, _Writer(marks))
+
+
 @lru_cache(maxsize=8192)
 def read_code(raw: str, marks: Delimiters) -> Values | None:
     """A coded value (CE, CWE) as {code, text, system, alternate}; shared, so not to be changed in place."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from hl7auth.domain import semantics
-from hl7auth.domain.answer import answer, documents_after
+from hl7auth.domain.answer import answer, standing
 from hl7auth.domain.semantics import Change, Intent, Known, Refused
 from hl7auth.flow.intake import Plan, Refusal, timestamp
 from hl7auth.rules.check import Finding
@@ -129,36 +129,33 @@ def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Kn
         accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA"))
     if intent.is_request and plan.handshake.application_due(True):
         reply = _encoded(plan, _answer(plan, intent, changes, known))
-    findings = [*plan.findings, *_remarks(plan, intent, known)]
+    findings = [*plan.findings, *_remarks(intent, known)]
     return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
 
 
 def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> str:
     assert plan.message is not None
     assert plan.layout is not None
-    keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
-    stored = {key: record.document for key in keys if (record := known.record(key))}
-    documents = documents_after(intent.claims, changes, stored)
-    return answer(plan.message, intent.claims, documents, _reply(plan, 1), plan.handshake.modes)
+    now = standing(intent, changes, known)
+    return answer(plan.message, intent.claims, now, _reply(plan, 1), plan.handshake.modes)
 
 
-def _remarks(plan: Plan, intent: Intent, known: Known) -> list[Finding]:
+def _remarks(intent: Intent, known: Known) -> list[Finding]:
     """What only the store could tell: an answer nobody waits for, or one that comes after a cancellation."""
     if intent.is_request:
-        remarks = []
-    elif intent.receipt_only:
-        remarks = [("answer.receipt", "MSA-1 is CA: a receipt, and no answer yet")]
-    else:
-        request = semantics.request_answered(intent, known)
-        remarks = []
-        if request is None:
-            remarks = [("answer.unmatched", "MSA-2 and RF1-6 match no request; no request was changed")]
-        elif request.status == "cancelled":
-            remarks = [("answer.late", "the request was cancelled before this answer came; nothing was changed")]
-        if plan.handshake.enhanced and plan.handshake.application != "NE":
-            remarks.append(("MSH-16.answer", "an answer can not ask for an application acknowledgement"))
-    where = Location("MSA", 1, 2)
-    return [Finding(rule, "warning", "MSA-2", text, "199", where, 0, 0) for rule, text in remarks]
+        return []
+    request = semantics.request_answered(intent, known)
+    remarks = []
+    if intent.receipt_only:
+        remarks = [("answer.receipt", 1, "MSA-1 is CA: a receipt, and no answer yet")]
+    elif request is None:
+        remarks = [("answer.unmatched", 2, "MSA-2 and RF1-6 match no request; no request was changed")]
+    elif semantics.is_late(intent, request):
+        remarks = [("answer.late", 2, "the request was cancelled before this answer came; nothing was changed")]
+    return [
+        Finding(rule, "warning", f"MSA-{field}", text, "199", Location("MSA", 1, field), 0, 0)
+        for rule, field, text in remarks
+    ]
 
 
 def _reply(plan: Plan, number: int) -> Reply:

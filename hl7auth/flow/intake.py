@@ -22,12 +22,12 @@ from hl7auth.rules.profile import StatusMap
 from hl7auth.rules.structure import Layout, layout
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
-from hl7auth.wire.message import Header, Message, canonical, parse
+from hl7auth.wire.message import Header, Message, Segment, canonical, parse, read_header
 
 #: Never answered, whatever they ask for: an answer to an answer is how loops begin
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
-_JOINED_BY_BLANKS = re.compile(r"[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|")
+_JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
 _NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
 
@@ -75,10 +75,10 @@ def plan(
     """The Plan of one frame. Never raises for anything that a sender can send."""
     message_id, reply_ids = new_id(), (str(new_id()), str(new_id()))
     try:
+        if raw.count(b"\r", 0, -1) + raw.count(b"\n", 0, -1) == 0 and _JOINED_BY_BLANKS.match(raw):
+            raise Unreadable("the segments are joined by blanks; each must end with a carriage return")
         message = parse(raw, channel.file.fallback_charset)
         message.notes = (*notes, *message.notes)
-        if len(message.segments) == 1 and _JOINED_BY_BLANKS.search(message.text):
-            raise Unreadable("the segments are joined by blanks; each must end with a carriage return")
     except Fault as fault:
         header, delimiters = salvage(raw)
         location = Location("MSH", field=2) if fault.location == "MSH-2" else None
@@ -105,7 +105,7 @@ def salvage(raw: bytes) -> tuple[Header, Delimiters]:
         return _NO_HEADER, Delimiters()
     try:
         delimiters = read_delimiters(line[3], line[4 : line.find(line[3], 4)])
-        return parse(line.encode("ascii", "replace")).header._replace(charset=""), delimiters
+        return read_header(Segment(line, delimiters))._replace(charset=""), delimiters
     except Fault:
         fields = line.split(line[3])
         return _NO_HEADER._replace(
@@ -138,7 +138,7 @@ def _plan_message(
     structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
     where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += _structure_name(header, structure)
+    findings += _header_remarks(header, structure)
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors))
@@ -164,6 +164,7 @@ def _intent(message: Message, message_id: int, claims: list[Claim], names: Statu
         answers=msa.value(2) if msa else "",
         receipt_only=msa is not None and msa.value(1) == "CA",
         promised=is_request and asked.application_due(True),
+        referral_status=rf1.value(1) if (rf1 := message.first("RF1")) else "",
         names=names,
     )
 
@@ -203,11 +204,25 @@ def _header_problems(header: Header, channel: Channel) -> list[Problem]:
     return problems
 
 
-def _structure_name(header: Header, structure: str) -> list[Finding]:
-    if header.structure in ("", structure):
-        return []
-    text = f"MSH-9.3 names another structure than the event has, which is {structure}"
-    return [Finding("MSH-9.structure", "warning", "MSH-9.3", text, "199", Location("MSH", 1, 9, 0, 3), 0, 0)]
+def _header_remarks(header: Header, structure: str) -> list[Finding]:
+    """What is odd about a header and does no harm."""
+    remarks = []
+    if header.structure not in ("", structure):
+        text = f"MSH-9.3 names another structure than the event has, which is {structure}"
+        remarks.append(("MSH-9.structure", text, Location("MSH", 1, 9, 0, 3)))
+    halves = (header.accept_acknowledgment, header.application_acknowledgment)
+    if any(halves) and not all(halves):
+        field = 16 if halves[0] else 15
+        text = f"MSH-{field} is empty where the other of MSH-15 and MSH-16 has a value; it counts as NE"
+        remarks.append((f"MSH-{field}.usage", text, Location("MSH", 1, field)))
+    if header.message_type not in ANSWERS and halves[1] not in ("", "NE"):
+        text = "an answer can not ask for an application acknowledgement"
+        remarks.append(("MSH-16.answer", text, Location("MSH", 1, 16)))
+    found = []
+    for rule, text, place in remarks:
+        path = f"MSH-{place.field}" + (f".{place.component}" if place.component else "")
+        found.append(Finding(rule, "warning", path, text, "199", place, 0, 0))
+    return found
 
 
 @lru_cache(maxsize=8)

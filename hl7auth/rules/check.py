@@ -38,7 +38,9 @@ class Finding(NamedTuple):
     @property
     def problem(self) -> Problem:
         """The finding as an ERR says it."""
-        return Problem(self.code, self.text, self.location, "E" if self.severity == "error" else "W", self.rule)
+        return Problem(
+            self.code, self.text, self.location, {"error": "E", "warning": "W"}.get(self.severity, "I"), self.rule
+        )
 
 
 def finding_entry(finding: Finding) -> dict[str, object]:
@@ -189,8 +191,12 @@ def _structure_findings(message: Message, profile: CompiledProfile, layout: stru
 def _structure_verdict(kind: structure.Fault, name: str, profile: CompiledProfile) -> tuple[Severity, str, str]:
     severity: Severity = "error" if name in profile.essential else "warning"
     if kind is structure.Fault.UNKNOWN:
-        # receivers ignore what they do not know (chapter 2, 2.10)
-        return "warning", "199", f"{name} is not part of this message structure and is left out of account"
+        # receivers ignore what they do not know (chapter 2, 2.10), and a Z segment is nobody's mistake
+        return (
+            "information" if name.startswith("Z") else "warning",
+            "199",
+            f"{name} is not part of this message structure and is left out of account",
+        )
     if kind is structure.Fault.TOO_MANY:
         return severity, "198", f"{name} occurs more often than the message structure allows"
     if kind is structure.Fault.MISSING:

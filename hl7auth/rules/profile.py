@@ -18,7 +18,7 @@ from hl7auth.rules.strict_yaml import Strict, load
 from hl7auth.rules.tables import Table
 from hl7auth.wire.versions import VERSIONS, at_least
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "information"]
 Value = TypeVar("Value")
 
 
@@ -105,9 +105,10 @@ class Structure(Strict):
 
 
 class StatusMap(Strict):
-    """How a message says what was decided: codes of AUT-14 by their meaning, and the status of a bare request."""
+    """How a message says what was decided: codes of AUT-14, and of RF1-1 where an answer has no AUT, by status."""
 
     approval_status: dict[str, str] = {}
+    referral_status: dict[str, str] = {}
 
 
 class Profile(Strict):

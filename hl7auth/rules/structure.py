@@ -6,10 +6,12 @@ The verdict depends on nothing but the structure and the sequence of segment nam
 remembered, so that a known shape of message costs one look-up.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from hl7auth.rules.dictionary import Node, dictionary
@@ -70,6 +72,11 @@ class _Open:
         limit = self.node.children[child].max
         return limit is None or self.counts[child] < limit
 
+    def open_children(self, end: int | None = None) -> list[Node]:
+        """The children, from the one reached last to before `end`, that may still come."""
+        last = len(self.counts) if end is None else end
+        return [self.node.children[number] for number in range(self.reached, last) if self.has_room(number)]
+
 
 class _Walk:
     """Places segments one after another; the stack holds the groups that are open, the message at the bottom."""
@@ -77,6 +84,9 @@ class _Walk:
     def __init__(self, root: Node, names: Sequence[str]) -> None:
         self.names = names
         self.known = frozenset(_all_names(root))
+        self.places: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            self.places.setdefault(name, []).append(index)
         self.stack = [_Open(root, MESSAGE)]
         self.owners: list[int] = []
         self.faults: list[StructureFault] = []
@@ -84,8 +94,8 @@ class _Walk:
     def place(self, index: int) -> None:
         name = self.names[index]
         for depth in range(len(self.stack) - 1, -1, -1):
-            child = self._next_child(self.stack[depth], name, index)
-            if child is not None:
+            child = self._next_child(self.stack[depth], name)
+            if child is not None and not self._too_early(depth, child, index):
                 self._close_to(depth, index)
                 self._take(child, index)
                 return
@@ -96,42 +106,76 @@ class _Walk:
         self._close_to(-1, len(self.names))
         return Layout(tuple(self.owners), tuple(sorted(self.faults, key=lambda fault: fault.index)))
 
-    def _next_child(self, group: _Open, name: str, index: int) -> int | None:
-        """The child of an open group that takes the segment now: from the one reached last onwards."""
-        for number in range(group.reached, len(group.node.children)):
-            child = group.node.children[number]
-            if group.has_room(number) and name in _openers(child):
-                return None if group.start == MESSAGE and self._too_early(group, number, index) else number
+    def _next_child(self, group: _Open, name: str) -> int | None:
+        """The child of an open group that can take the segment: from the one reached last onwards."""
+        for number in range(group.reached, len(group.counts)):
+            if group.has_room(number) and name in _openers(group.node.children[number]):
+                return number
         return None
 
-    def _too_early(self, group: _Open, number: int, index: int) -> bool:
-        """True when the message goes back later to a child before this one.
+    def _too_early(self, depth: int, number: int, index: int) -> bool:
+        """True when to take the segment here would shut out more than it holds up where it stands.
 
-        Then this segment stands too early; to move on would make all the others stand too late.
+        Children that are passed over can not come any more. Where segments for them follow, either this one stands
+        too early (the rest of the message is behind it) or those stand too late (a stray is behind many).
         """
-        passed = [at for at in range(group.reached, number) if group.has_room(at)]
-        waiting = {name for at in passed for name in _openers(group.node.children[at])}
-        ahead = {name for child in group.node.children[number:] for name in _all_names(child)}
-        return not (waiting - ahead).isdisjoint(self.names[index + 1 :])
+        group = self.stack[depth]
+        closed = chain.from_iterable(open_.open_children() for open_ in self.stack[depth + 1 :])
+        lost = self._within_reach([*closed, *group.open_children(number)], index + 1)
+        if not lost:
+            return False
+        around = chain.from_iterable(open_.open_children() for open_ in self.stack[:depth])
+        kept = self._within_reach([*group.node.children[number:], *around], index)
+        end = first = len(self.names)
+        shut_out = 0
+        for name, since in lost.items():
+            places = self.places[name]
+            low, high = bisect_left(places, since), bisect_left(places, kept.get(name, end))
+            if low < high:
+                first, shut_out = min(first, places[low]), shut_out + high - low
+        return shut_out > first - index
+
+    def _within_reach(self, nodes: Iterable[Node], since: int) -> dict[str, int]:
+        """The names that the nodes can take from index `since` on, and where each can be taken first."""
+        found: dict[str, int] = {}
+        for node in nodes:
+            starts = [at for name in _openers(node) if (at := self._next_place(name, since)) is not None]
+            if not starts:
+                continue
+            inner = self._within_reach(node.children, min(starts)) if node.children else {node.name: min(starts)}
+            for name, at in inner.items():
+                found[name] = min(at, found.get(name, at))
+        return found
+
+    def _next_place(self, name: str, since: int) -> int | None:
+        places = self.places.get(name, ())
+        at = bisect_left(places, since)
+        return places[at] if at < len(places) else None
 
     def _take(self, number: int, index: int) -> None:
         while True:
             group = self.stack[-1]
+            self._report_missing(group, number, index)
             group.reached = number
             group.counts[number] += 1
             child = group.node.children[number]
             if not child.children:
                 break
             self.stack.append(_Open(child, index))
-            number = self._next_child(self.stack[-1], self.names[index], index) or 0
+            number = self._next_child(self.stack[-1], self.names[index]) or 0
         self.owners.append(next(open_.start for open_ in reversed(self.stack) if open_.start != index))
 
     def _close_to(self, depth: int, index: int) -> None:
         while len(self.stack) - 1 > depth:
             group = self.stack.pop()
-            for child, count in zip(group.node.children, group.counts, strict=True):
-                if count < child.min:
-                    self.faults.append(StructureFault(Fault.MISSING, index - 1, _first_name(child)))
+            self._report_missing(group, len(group.counts), index)
+
+    def _report_missing(self, group: _Open, end: int, index: int) -> None:
+        """Reports the required children that are passed over before child `end`."""
+        for number in range(group.reached, end):
+            child = group.node.children[number]
+            if group.counts[number] < child.min:
+                self.faults.append(StructureFault(Fault.MISSING, index - 1, _first_name(child)))
 
     def _why_not(self, name: str) -> Fault:
         if name not in self.known:

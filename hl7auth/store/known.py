@@ -43,7 +43,7 @@ class KnownToBatch:
             assert intent is not None
             keys.update(claim.identifier.key for claim in intent.claims if claim.identifier)
             keys.add(intent.request_key)
-            if intent.referral and (not intent.is_request or intent.trigger_event in ("I11", "I14")):
+            if intent.referral and (not intent.is_request or intent.trigger_event in ("I11", "I14", "I15")):
                 referrals.add(intent.referral)
             if not intent.is_request and intent.answers:
                 asked.add(intent.answers)

@@ -159,7 +159,7 @@ class Message:
     def header(self) -> Header:
         """MSH as a Header."""
         if self._header is None:
-            self._header = _header(self.segments[0])
+            self._header = read_header(self.segments[0])
         return self._header
 
     def all(self, name: str) -> list[Segment]:
@@ -281,7 +281,8 @@ def _add_odd_line(message: Message, line: str, start: int) -> None:
         message.notes += ("line-is-no-segment",)
 
 
-def _header(msh: Segment) -> Header:
+def read_header(msh: Segment) -> Header:
+    """MSH as a Header, whatever the rest of the message is."""
     fields = msh.fields
     fields = fields + [""] * (19 - len(fields))
     marks = msh.delimiters

@@ -580,7 +580,7 @@ def messages(draw: st.DrawFn) -> bytes:
     lines = []
     for procedure in draw(st.lists(st.sampled_from([VISIT, THERAPY, IMAGING]), max_size=3)):
         lines += [procedure, *draw(st.lists(auts(), max_size=1))]
-    head = {
+    head: dict[str, Any] = {
         "kind": kind,
         "event": event,
         "version": draw(st.sampled_from(["2.5", "2.9"])),
