@@ -78,6 +78,22 @@ def read_file(path: Path) -> bytes:
         raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
 
 
+def messages_of(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
+    """The messages of files with the name of their file; a file without any MSH is one message that is none.
+
+    Raises UserError for a file that can not be read or is empty.
+    """
+    from hl7auth.wire.batch import split
+
+    found: list[tuple[str, bytes]] = []
+    for path in paths:
+        data = read_file(path)
+        if not data.strip():
+            raise UserError(f"{path}: holds no HL7 message")
+        found += [(str(path), message) for message in split(data).messages or (data,)]
+    return found
+
+
 @contextmanager
 def reading(url: str) -> Iterator["Connection"]:
     """A connection for reading a database that must exist and be of this version. Raises UserError."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, read_file, readable, show
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, messages_of, readable, show
 from hl7auth.errors import UserError
 
 
@@ -39,15 +39,11 @@ def send(
 ) -> None:
     """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
     from hl7auth.net.sender import send_all
-    from hl7auth.wire.batch import split
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UserError(f"'{address}' is no HOST:PORT")
-    messages = [(str(path), message) for path in files for message in split(read_file(path)).messages]
-    if not messages:
-        raise UserError("the files hold no message")
-    sent = send_all(host, int(port), messages, timeout)
+    sent = send_all(host, int(port), messages_of(files), timeout)
 
     def as_text(_: object) -> str:
         return "\n\n".join(_sent_text(each) for each in sent)

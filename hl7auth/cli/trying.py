@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import ChannelFolder, Format, Output, read_file, readable, show
-from hl7auth.errors import Fault, UserError
+from hl7auth.cli.common import ChannelFolder, Format, Output, messages_of, readable, show
+from hl7auth.errors import Fault
 
 if TYPE_CHECKING:
     from hl7auth.flow.decision import Outcome
@@ -33,14 +33,7 @@ def check(
     output: Output = Format.TEXT,
 ) -> None:
     """Conformance findings; exit 0 clean or warnings, 1 errors, 2 unusable input."""
-    from hl7auth.wire.batch import split
-
-    reports: list[dict[str, Any]] = []
-    for path in files:
-        batch = split(read_file(path))
-        if not batch.messages:
-            raise UserError(f"{path}: holds no HL7 message")
-        reports += [{"file": str(path), **_report(message, profile)} for message in batch.messages]
+    reports = [{"file": name, **_report(message, profile)} for name, message in messages_of(files)]
     show(reports, output, lambda found: "\n".join(_report_text(report) for report in found))
     raise typer.Exit(max(report["exit"] for report in reports))
 
@@ -54,12 +47,9 @@ def plan(
     """What would happen and be answered if an empty store received the messages; stores nothing."""
     from hl7auth.flow.channel import find_channel
     from hl7auth.flow.trial import try_out
-    from hl7auth.wire.batch import split
 
     chosen = find_channel(channel, channels)
-    messages = [(str(path), message) for path in files for message in split(read_file(path)).messages]
-    if not messages:
-        raise UserError("the files hold no HL7 message")
+    messages = messages_of(files)
     outcomes = try_out([message for _, message in messages], chosen)
     entries = [_outcome_entry(name, outcome) for (name, _), outcome in zip(messages, outcomes, strict=True)]
     show(entries, output, lambda found: "\n\n".join(_outcome_text(entry) for entry in found))
@@ -80,7 +70,9 @@ def _report(raw: bytes, name: str) -> dict[str, Any]:
             compile_profile(load_profile(Path(name)), version) if name.endswith(".yaml") else compiled(name, version)
         )
     except Fault as fault:
-        return {"control_id": "", "findings": [], "unusable": str(fault), "exit": 2}
+        from hl7auth.flow.intake import salvage
+
+        return {"control_id": salvage(raw)[0].control_id, "findings": [], "unusable": str(fault), "exit": 2}
     header = message.header
     structure = rules.dictionary.structure_of(header.message_type, header.trigger_event)
     names = tuple(segment.name for segment in message.segments)

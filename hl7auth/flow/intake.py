@@ -134,6 +134,8 @@ def _plan_message(
     problems = _header_problems(header, channel)
     if problems:
         return Plan(*common, refusal=Refusal("AR", tuple(problems)))
+    if fragment := _fragment(message):
+        return Plan(*common, refusal=Refusal("AE", (fragment,)))
     profile = compiled(channel.file.profile, header.version)
     structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
     where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
@@ -202,6 +204,16 @@ def _header_problems(header: Header, channel: Channel) -> list[Problem]:
     if header.processing_id not in accepts.processing_ids:
         problem("202", "this channel does not accept this processing id (MSH-11)", 11)
     return problems
+
+
+def _fragment(message: Message) -> Problem | None:
+    """A part of a longer message (chapter 2, 2.10.2) must not be taken for the whole of it."""
+    if message.segments[0].field(14):
+        return Problem("207", "continued messages (MSH-14) are not taken by this channel", Location("MSH", 1, 14))
+    for name in ("DSC", "ADD"):
+        if message.first(name):
+            return Problem("207", f"continued messages ({name}) are not taken by this channel", Location(name))
+    return None
 
 
 def _header_remarks(header: Header, structure: str) -> list[Finding]:

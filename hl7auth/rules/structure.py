@@ -46,13 +46,22 @@ class Layout(NamedTuple):
     faults: tuple[StructureFault, ...]
 
 
-@lru_cache(maxsize=4096)
 def layout(version: str, structure: str, names: tuple[str, ...]) -> Layout:
     """The Layout of a message with these segment names under that structure of that version."""
+    return (_known_shape if len(names) <= _REMEMBERED_SEGMENTS else _walked)(version, structure, names)
+
+
+def _walked(version: str, structure: str, names: tuple[str, ...]) -> Layout:
     walk = _Walk(dictionary(version).structures[structure], names)
     for index in range(len(names)):
         walk.place(index)
     return walk.finish()
+
+
+_known_shape = lru_cache(maxsize=4096)(_walked)
+
+_REMEMBERED_SEGMENTS = 200
+"""Longer messages hardly ever repeat a shape: to remember thousands of them would only cost memory."""
 
 
 @dataclass(slots=True)

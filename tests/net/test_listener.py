@@ -320,3 +320,14 @@ def _raise(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+@pytest.mark.parametrize("part", ["DSC|more|F", "ADD|rest of a segment"])
+def test_p69_a_fragment_is_never_taken_for_a_message(make: MakeBench, part: str) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A", number="PA1") + part.encode() + b"\r"))
+    continued = request("B").replace(b"|P|2.5", b"|P|2.5||more")
+    connection.dataReceived(frame(continued))
+    bench.settle()
+    assert codes(transport) == ["AE A", "AE B"]
