@@ -207,7 +207,7 @@ def _percentile(ordered: list[float], share: float) -> float:
     return round(ordered[round(share * (len(ordered) - 1))] * 1000, 3) if ordered else 0.0
 
 
-def run(  # noqa: PLR0913, PLR0917 - one argument per knob of the generator
+def run(  # noqa: PLR0913 - one argument per knob of the generator
     host: str,
     port: int,
     connections: int,

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hl7auth.cli.bench_run import Machine, Measurement, Program, machine, measure, programs
+from hl7auth.cli.bench_run import Machine, Measurement, Program, core_cpu_us, machine, measure, programs
 from hl7auth.errors import UserError
 
 
@@ -27,6 +27,7 @@ class Budget(NamedTuple):
 
 #: engine against limit program, by number of connections
 SHARE = {1: Budget(0.50, 0.70), 64: Budget(0.20, 0.40)}
+CORE_US = Budget(250, 120)
 P99_AT_HALF_MS, RESIDENT_MB, READY_S = Budget(50, 20), Budget(250, 150), Budget(3.0, 1.5)
 
 
@@ -143,7 +144,12 @@ def compare(
                 one(program, max(connections), round(peak / 2, 1))
     half_load = _rows([each for each in done if each.offered is not None])
     bytes_each = done[0].message_bytes
-    return Report(where, seconds, rounds, bytes_each, full_load, half_load, budgets(done, half_load), done)
+    verdicts = budgets(done, half_load)
+    if any(program.name == "engine" for program in measured):
+        core = core_cpu_us()
+        step("plan and decide alone")
+        verdicts.append(verdict("plan and decide, CPU us per message", spread(core), CORE_US))
+    return Report(where, seconds, rounds, bytes_each, full_load, half_load, verdicts, done)
 
 
 def _rows(measurements: Sequence[Measurement]) -> list[Row]:
@@ -201,7 +207,7 @@ def bench(connections: list[int], seconds: float, as_json: bool, database: str |
     if min(connections, default=0) < 1 or seconds <= 0 or rounds < 1:
         raise UserError("connections, seconds and rounds must be greater than zero")
     measured = programs(database)
-    steps = len(measured) * len(connections) * rounds + (len(measured) - 1) * rounds
+    steps = len(measured) * len(connections) * rounds + (len(measured) - 1) * rounds + 1
     with _ends_tidily(), _progress(steps) as step:
         report = compare(measured, sorted(set(connections)), seconds, rounds, step)
     typer.echo(document(report) if as_json else "\n".join(text(report)))

@@ -196,9 +196,19 @@ def measure(program: Program, connections: int, seconds: float, offered: float |
         )
 
 
+def core_cpu_us() -> list[float]:
+    """CPU microseconds of plan and decide per message, for several rounds without sockets and store."""
+    rounds: list[float] = _run("core.py", "plan and decide", timeout=120)["rounds"]
+    return rounds
+
+
 def _load(name: str, *arguments: str, timeout: float) -> dict[str, Any]:
     """The JSON document of load.py, which runs apart so that it does not share the server's or our interpreter."""
-    command = [sys.executable, str(shipped("benchmarks") / "load.py"), *arguments]
+    return _run("load.py", name, *arguments, timeout=timeout)
+
+
+def _run(script: str, name: str, *arguments: str, timeout: float) -> dict[str, Any]:
+    command = [sys.executable, str(shipped("benchmarks") / script), *arguments]
     try:
         done = subprocess.run(  # noqa: S603 - our own program
             command, capture_output=True, text=True, check=False, timeout=timeout

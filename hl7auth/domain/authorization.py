@@ -43,6 +43,11 @@ class Aut(NamedTuple):
         return Identifier(self.number, self.assigner or self.payor) if self.number else None
 
     @property
+    def stated(self) -> Values:
+        """Its values without those it deletes."""
+        return {key: value for key, value in self.values.items() if value is not None}
+
+    @property
     def raw_identifier(self) -> str:
         """AUT-6 as it came."""
         return self.segment.field(6)
@@ -162,9 +167,7 @@ def procedure(segment: Segment) -> Values:
 def line_values(line: Line) -> Values:
     """A line of the document: its procedure and the values of its own AUT."""
     values: dict[str, Any] = {"procedure": procedure(line.procedure)}
-    if line.aut:
-        values.update((key, value) for key, value in line.aut.values.items() if value is not None)
-    return values
+    return values | (line.aut.stated if line.aut else {})
 
 
 def _auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:

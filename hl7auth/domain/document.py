@@ -71,7 +71,7 @@ def _top_values(claim: Claim) -> Values:
     """The values at the top: those of the message-level AUT or, where there is none, of the only line."""
     top = claim.top or (claim.lines[0].aut if len(claim.lines) == 1 else None)
     if top is not None:
-        return {key: value for key, value in top.values.items() if value is not None}
+        return top.stated
     auts = claim.auts
     shared = ("plan", "payor", "payor_name")  # several lines of one authorization still have one payor
     return {key: auts[0].values[key] for key in shared if auts and _all_say(auts[0].values.get(key), key, claim)}

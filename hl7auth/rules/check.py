@@ -76,30 +76,30 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
     findings = [_note(message, note) for note in message.notes]
     if layout is not None and layout.faults:
         findings += _structure_findings(message, profile, layout)
+    known, good = profile.segments, profile.good_values(message.delimiters)
     seen: dict[str, int] = {}
     for segment in message.segments:
         name = segment.name
         seen[name] = occurrence = seen.get(name, 0) + 1
-        rules = profile.segments.get(name)
-        if rules is not None:
-            findings += _check_segment(message, segment, occurrence, rules)
+        if name in known:
+            findings += _check_segment(message, segment, occurrence, known[name], good[name])
     return findings
 
 
-def _check_segment(message: Message, segment: Segment, occurrence: int, rules: SegmentRules) -> list[Finding]:
-    fields, good = segment.fields, rules.good_values(segment.delimiters)
-    findings: list[Finding] = []
+def _check_segment(
+    message: Message, segment: Segment, occurrence: int, rules: SegmentRules, good: list[set[str]]
+) -> list[Finding]:
+    fields, findings = segment.fields, list[Finding]()
     # nearly every value of a feed was seen before and is good: this is the loop that has to be short
-    unseen = [at for at, (raw, seen) in enumerate(zip(fields, good, strict=False)) if raw and raw not in seen]
-    for number in unseen:
+    for number in [at for at, (raw, seen) in enumerate(zip(fields, good, strict=False)) if raw and raw not in seen]:
         findings += _check_field(message, segment, occurrence, rules.fields[number], good[number])
-    for number in range(len(good), len(fields)):
+    count = len(fields)
+    for number in range(len(good), count):
         if fields[number]:
             findings.append(_surplus(message, segment, occurrence, number))
-    count = len(fields)
-    for rule in rules.demanded:
-        if rule.number >= count or not fields[rule.number]:
-            findings += _missing(message, segment, occurrence, rule)
+    for number in rules.demanded:
+        if number >= count or not fields[number]:
+            findings += _missing(message, segment, occurrence, rules.fields[number])
     for statement in rules.statements:
         if not statement.holds(message, segment):
             verdict = Verdict(statement.id, statement.severity, "199", statement.text)

@@ -88,40 +88,48 @@ class StatementRule(NamedTuple):
     severity: Severity
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SegmentRules:
-    """The rules of one segment; `fields[n]` is field n. `good` remembers raw values that passed, per delimiters."""
+    """The rules of one segment; `fields[n]` is field n, `demanded` the numbers of those that may not be empty at will."""
 
     name: str
     fields: list[FieldRule]
-    demanded: tuple[FieldRule, ...]
+    demanded: tuple[int, ...]
     statements: tuple[StatementRule, ...]
-    severity: Severity
-    good: dict[Delimiters, list[set[str]]] = field(default_factory=dict)
 
-    def good_values(self, delimiters: Delimiters) -> list[set[str]]:
-        """The values that were found good under a sender's delimiters, one set a field."""
-        if delimiters not in self.good:
-            if len(self.good) >= 16:  # a sender who changes delimiters with every message remembers nothing
-                self.good.clear()
-            good: list[set[str]] = [set() for _ in self.fields]
-            good[0].add(self.name)  # the name is no field, and MSH-1 and MSH-2 are no data
-            if self.name == "MSH":
-                good[1].add(delimiters.field)
-                good[2].add(delimiters.encoding_characters)
-            self.good[delimiters] = good
-        return self.good[delimiters]
+    def nothing_seen(self, delimiters: Delimiters) -> list[set[str]]:
+        """One empty set of good values a field; the name is no field, and MSH-1 and MSH-2 are no data to be judged."""
+        good: list[set[str]] = [set() for _ in self.fields]
+        good[0].add(self.name)
+        if self.name == "MSH":
+            good[1].add(delimiters.field)
+            good[2].add(delimiters.encoding_characters)
+        return good
+
+
+GoodValues = dict[str, list[set[str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledProfile:
-    """A profile for one version of HL7."""
+    """A profile for one version of HL7, and the raw values it has found good, by delimiters, segment and field."""
 
     profile: Profile
     version: str
     dictionary: Dictionary
     segments: dict[str, SegmentRules]
     essential: frozenset[str]
+    seen: dict[Delimiters, GoodValues] = field(default_factory=dict)
+
+    def good_values(self, delimiters: Delimiters) -> GoodValues:
+        """The values that were found good under a sender's delimiters: a set for every field of every segment."""
+        good = self.seen.get(delimiters)
+        if good is None:
+            if len(self.seen) >= 16:  # a sender who changes delimiters with every message remembers nothing
+                self.seen.clear()
+            good = {name: rules.nothing_seen(delimiters) for name, rules in self.segments.items()}
+            self.seen[delimiters] = good
+        return good
 
 
 @cache
@@ -149,7 +157,7 @@ def _segment(
     count = max(len(known.fields), max(rules.fields, default=0))
     fields = [_field(profile, known, rules, number, version, types) for number in range(1, count + 1)]
     demanded = tuple(
-        rule
+        rule.number
         for rule in fields
         if not rule.beyond and (rule.condition or rule.min or rule.verb in (Verb.SHALL, Verb.SHOULD))
     )
@@ -158,7 +166,7 @@ def _segment(
         for each in profile.statements
         if each.segment == known.name
     )
-    return SegmentRules(known.name, [fields[0], *fields], demanded, statements, rules.severity)
+    return SegmentRules(known.name, [fields[0], *fields], demanded, statements)
 
 
 _NO_FIELD = FieldDef("", "X", 0, None, "varies", None)

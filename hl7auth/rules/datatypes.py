@@ -24,13 +24,13 @@ class TypeFault(NamedTuple):
     text: str
 
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\Z")
-_TIME_STAMP = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:([01]\d|2[0-3])(?:([0-5]\d)(?:([0-5]\d)(?:\.\d{1,4})?)?)?)?)?)?([+-]\d{4})?\Z"
-)
-_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,4})?)?)?([+-]\d{4})?\Z")
-_SEQUENCE = re.compile(r"\d+\Z")
-_STRUCTURED_NUMBER = re.compile(r"[0-9+\-.\s()x/*#]+\Z")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\Z", re.ASCII)
+_CLOCK = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,4})?)?)?"
+_OFFSET = r"(?:[+-](?:[01]\d|2[0-3])[0-5]\d)?\Z"
+_TIME_STAMP = re.compile(rf"(\d{{4}})(?:(\d\d)(?:(\d\d)(?:{_CLOCK})?)?)?{_OFFSET}", re.ASCII)
+_TIME = re.compile(_CLOCK + _OFFSET, re.ASCII)
+_SEQUENCE = re.compile(r"\d+\Z", re.ASCII)
+_STRUCTURED_NUMBER = re.compile(r"[0-9+\-.\s()x/*#]+\Z", re.ASCII)
 
 
 def is_number(text: str) -> bool:
@@ -65,10 +65,13 @@ _CHECKS: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 #: text may hold anything; in ST the formatting commands of FT have no meaning
 _PLAIN_TEXT = frozenset({"ST", "ID", "IS"})
+_TS_PARTS = 2  # the time and, up to 2.5, its degree of precision
 _OPEN = frozenset({"varies", "VARIES", "*", "ANY", "", "FT", "TX", "ED"})
 
 #: A day's different values of a busy feed; then the memory starts afresh
 _REMEMBERED = 50_000
+#: Longer values (documents, narratives) do not repeat: to remember them would only cost memory
+_REMEMBERED_LENGTH = 256
 
 
 class TypeChecker:
@@ -80,6 +83,8 @@ class TypeChecker:
 
     def check(self, datatype: str, raw: str, delimiters: Delimiters) -> tuple[TypeFault, ...]:
         """The faults of one repetition of a field, in order of its components."""
+        if len(raw) > _REMEMBERED_LENGTH:
+            return tuple(self._element(datatype, raw, delimiters))
         key = (datatype, raw, delimiters)
         faults = self._seen.get(key)
         if faults is None:
@@ -92,11 +97,11 @@ class TypeChecker:
         if datatype in _OPEN or raw == NULL:
             return []
         parts = raw.split(marks.component) if marks.component in raw else [raw]
+        if datatype == "TS":
+            return [*_primitive("DTM", parts[0], marks, 1, 0), *_extra(parts, _TS_PARTS, datatype, 0)]
         components = self._types.get(datatype, ())
         if not components:
             return [*_primitive(datatype, parts[0], marks, 0, 0), *_extra(parts, 1, datatype, 0)]
-        if datatype == "TS":
-            return [*_primitive("DTM", parts[0], marks, 1, 0), *_extra(parts, 2, datatype, 0)]
         faults = _extra(parts, len(components), datatype, 0)
         for number, (text, component) in enumerate(zip(parts, components, strict=False), start=1):
             if text and text != NULL:
@@ -109,9 +114,10 @@ class TypeChecker:
         has_parts = bool(marks.subcomponent) and marks.subcomponent in raw
         parts = raw.split(marks.subcomponent) if has_parts else [raw]
         inner = self._types.get(datatype, ())
-        if datatype == "TS" or not inner:
-            kind = "DTM" if datatype == "TS" else datatype
-            return [*_primitive(kind, parts[0], marks, number, 0), *_extra(parts, 1, datatype, number)]
+        if datatype == "TS":
+            return [*_primitive("DTM", parts[0], marks, number, 0), *_extra(parts, _TS_PARTS, datatype, number)]
+        if not inner:
+            return [*_primitive(datatype, parts[0], marks, number, 0), *_extra(parts, 1, datatype, number)]
         faults = _extra(parts, len(inner), datatype, number)
         for place, (text, sub) in enumerate(zip(parts, inner, strict=False), start=1):
             if text and text != NULL:
@@ -121,11 +127,16 @@ class TypeChecker:
 
 def _primitive(datatype: str, text: str, marks: Delimiters, component: int, subcomponent: int) -> list[TypeFault]:
     rule = _CHECKS.get(datatype)
-    if rule and text and not rule[0](text):
+    if rule and text not in ("", NULL) and not rule[0](text):
         return [TypeFault(component, subcomponent, "E", rule[1])]
-    if datatype in _PLAIN_TEXT and marks.escape and f"{marks.escape}." in text:
+    if datatype in _PLAIN_TEXT and marks.escape and _has_formatting(text, marks.escape):
         return [TypeFault(component, subcomponent, "W", f"holds a formatting command, which {datatype} text has not")]
     return []
+
+
+def _has_formatting(text: str, escape: str) -> bool:
+    """True when an escape sequence of the text is one of FT (like `.br`); every second piece is a sequence."""
+    return any(sequence.startswith(".") for sequence in text.split(escape)[1::2])
 
 
 def _extra(parts: list[str], allowed: int, datatype: str, component: int) -> list[TypeFault]:

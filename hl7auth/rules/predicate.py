@@ -12,14 +12,14 @@ Imports wire and errors only.
     literal    = a number, or text in single quotes
 
 A path with the name of the segment under check means that very segment; with another name, or behind `message.`, the
-first such segment of the message. Numbers compare as numbers, everything else as text (dates so compare by time).
-A comparison with an empty side is false.
+first such segment of the message. Numbers compare as numbers, dates as far as both are given (a day holds all its
+hours; offsets are not looked at), everything else as text. A comparison with an empty side is false.
 """
 
 import operator
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from hl7auth.wire.message import NULL, Message, Segment
@@ -28,9 +28,17 @@ Condition = Callable[[Message, Segment], bool]
 Operand = Callable[[Message, Segment], str]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<path>(?:message\.)?[A-Z][A-Z0-9]{2}-\d+(?:\.\d+)?)|(?P<number>-?\d+(?:\.\d+)?)|'(?P<text>[^']*)'"
-    r"|(?P<word>and|or|not|valued|empty|in)\b|(?P<mark><=|>=|!=|[<>=(){},]))"
+    r"\s*(?:(?P<path>(?:message\.)?[A-Z][A-Z0-9]{2}-[1-9]\d{0,3}(?:\.[1-9]\d{0,3})?)\b|(?P<number>-?\d+(?:\.\d+)?)\b"
+    r"|'(?P<text>[^']*)'|(?P<word>and|or|not|valued|empty|in)\b|(?P<mark><=|>=|!=|[<>=(){},]))",
+    re.ASCII,
 )
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
+_DATE = re.compile(
+    r"([12]\d{3}(?:(?:0[1-9]|1[0-2])(?:(?:0[1-9]|[12]\d|3[01])(?:\d{2}|\d{4}|\d{6}(?:\.\d{1,4})?)?)?)?)(?:[+-]\d{4})?",
+    re.ASCII,
+)
+_DAY = len("YYYYMMDD")  # a shorter date is one only beside a date with its day: alone it could be any number
+_DEEPEST = 50
 Relation = Callable[[Any, Any], bool]
 _RELATIONS: dict[str, Relation] = {
     "=": operator.eq,
@@ -52,8 +60,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = list(_tokens(text))
+        self.tokens = _tokens(text)
         self.at = 0
+        self.depth = 0
 
     def whole(self) -> Condition:
         condition = self.either()
@@ -75,13 +84,21 @@ class _Parser:
 
     def negated(self) -> Condition:
         if self.take("word", "not"):
-            inner = self.negated()
+            inner = self.deeper(self.negated)
             return lambda m, s: not inner(m, s)
         if self.take("mark", "("):
-            inner = self.either()
+            inner = self.deeper(self.either)
             self.need("mark", ")")
             return inner
         return self.test()
+
+    def deeper(self, rule: Callable[[], Condition]) -> Condition:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} levels in condition: {self.text[:80]}...")
+        inner = rule()
+        self.depth -= 1
+        return inner
 
     def test(self) -> Condition:
         left = self.operand()
@@ -165,15 +182,12 @@ def _comparison(relation: Relation, left: Operand, right: Operand) -> Condition:
         a, b = left(message, segment), right(message, segment)
         if not a or not b or NULL in (a, b):
             return False
-        x, y = _number(a), _number(b)
-        return relation(x, y) if x is not None and y is not None else relation(a, b)
+        x, y = _DATE.fullmatch(a), _DATE.fullmatch(b)
+        if x and y and max(len(x[1]), len(y[1])) >= _DAY:
+            precision = min(len(x[1]), len(y[1]))
+            return relation(x[1][:precision], y[1][:precision])
+        if _NUMBER.fullmatch(a) and _NUMBER.fullmatch(b):
+            return relation(Decimal(a), Decimal(b))
+        return relation(a, b)
 
     return compare
-
-
-def _number(text: str) -> Decimal | None:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() else None

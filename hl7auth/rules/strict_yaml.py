@@ -3,10 +3,11 @@
 Imports pydantic, yaml and errors only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,7 +16,7 @@ from hl7auth.errors import ConfigError
 
 
 class Strict(BaseModel):
-    """A model for files that people write: unknown keys are errors, values are not coerced from other types."""
+    """A model for files that people write: unknown keys are errors, and a number is never taken for a text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,81 +25,131 @@ Model = TypeVar("Model", bound=BaseModel)
 
 #: A configuration is a page or ten; YAML aliases could make a small file a huge tree, so neither is accepted
 MAX_FILE_BYTES = 1_000_000
+#: Far beyond any configuration; some ten thousand levels would end the process, for libyaml recurses without a bound
+MAX_DEPTH = 50
 
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file as that model. Raises ConfigError naming the first three mistakes by file, line and key."""
     text = _read(path)
     try:
+        _refuse_what_explodes(path, text)
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
         data = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a value like 2026-13-45, which looks like a date
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(data, dict):
+    if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise ConfigError(f"{path}:1: a mapping of keys is expected")
+    for key in _repeated_keys(node):
+        raise ConfigError(f"{path}:{key.start_mark.line + 1}: key '{key.value}' is there twice")
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(path, node, each, model) for each in error.errors()[:3])) from None
-
-
-def line_of(node: yaml.Node | None, location: Sequence[int | str]) -> int:
-    """The 1-based line of a key path in composed YAML, as deep as the path can be followed."""
-    line = 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if not found:
-                continue  # pydantic names union branches that are not in the file
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
+        raise ConfigError("; ".join(_explain(path, node, error.errors(), model)[:3])) from None
 
 
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
-    if any(isinstance(event, yaml.AliasEvent) for event in _events(text)):
-        raise ConfigError(f"{path}: YAML aliases (*name) are not allowed")
-    return text
 
 
-def _events(text: str) -> list[Any]:
-    try:
-        return list(yaml.parse(text, Loader=yaml.CSafeLoader))
-    except yaml.YAMLError:
-        return []  # the loader will say what is wrong and where
+def _refuse_what_explodes(path: Path, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{path}: YAML aliases (*name) are not allowed")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{path}: more than {MAX_DEPTH} levels")
 
 
-def _explain(path: Path, node: yaml.Node | None, error: Any, model: type[BaseModel]) -> str:
-    location = tuple(step for step in error["loc"] if not str(step).startswith(("function-", "is-instance")))
-    key = ".".join(str(step) for step in location) or "(file)"
+def _repeated_keys(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Keys that stand twice in one mapping: YAML forbids it, and the loader would silently keep the last."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key
+            seen.add(key.value)
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _repeated_keys(value)
+
+
+Step = int | str
+
+
+def _explain(path: Path, node: yaml.Node, errors: Sequence[Any], model: type[BaseModel]) -> list[str]:
+    """One sentence a mistake. Where a key may hold several shapes, what the most fitting shape says."""
+    found: dict[tuple[Step, ...], str] = {}
+    for error in errors:
+        line, steps = _follow(node, error["loc"])
+        if error["type"] == "missing":
+            steps += (error["loc"][-1],)
+        found.setdefault(steps, f"{path}:{line}: {_sentence(steps, error, model)}")
+    return [text for steps, text in found.items() if not any(steps == other[: len(steps)] != other for other in found)]
+
+
+def _sentence(steps: tuple[Step, ...], error: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(step) for step in steps) or "(file)"
     if error["type"] == "extra_forbidden":
-        return f"{path}:{line_of(node, location)}: unknown key '{key}'{_allowed(location, model)}"
+        return f"unknown key '{key}'{_allowed(steps, model)}"
     if error["type"] == "missing":
-        return f"{path}:{line_of(node, location[:-1])}: key '{key}' is missing"
-    return f"{path}:{line_of(node, location)}: {key}: {error['msg'].removeprefix('Value error, ')}"
+        return f"key '{key}' is missing"
+    return f"{key}: {error['msg'].removeprefix('Value error, ')}"
 
 
-def _allowed(location: Sequence[int | str], model: type[BaseModel]) -> str:
-    """What may stand there, and what the writer probably meant."""
-    here: type[BaseModel] | None = model
-    for step in location[:-1]:
-        info = here.model_fields.get(str(step)) if here else None
-        annotation = info.annotation if info else None
-        here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
-    if here is None:
-        return ""
-    names = sorted(here.model_fields)
-    close = get_close_matches(str(location[-1]), names, n=1)
+def _follow(node: yaml.Node, location: Sequence[Step]) -> tuple[int, tuple[Step, ...]]:
+    """The 1-based line of a place in the YAML, and its keys without the names of shapes that pydantic puts between."""
+    line, steps = 1, []
+    for step in location:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            key = node = node.value[step]
+        elif isinstance(node, yaml.MappingNode) and (pair := _pair(node, step)):
+            key, node = pair
+        else:
+            continue
+        line = key.start_mark.line + 1
+        steps.append(step)
+    return line, tuple(steps)
+
+
+def _pair(node: yaml.MappingNode, step: Step) -> tuple[yaml.Node, yaml.Node] | None:
+    return next(((key, value) for key, value in node.value if key.value == str(step)), None)
+
+
+def _allowed(steps: Sequence[Step], model: type[BaseModel]) -> str:
+    """What may stand there, or what the writer probably meant."""
+    here: Any = model
+    for step in steps[:-1]:
+        here = _inside(here, step)
+    names = sorted(name for each in _shapes(here) if _is_model(each) for name in each.model_fields)
+    close = get_close_matches(str(steps[-1]), names, n=1)
     return f" (did you mean '{close[0]}'?)" if close else f" (allowed: {', '.join(names)})"
+
+
+def _inside(annotation: Any, step: Step) -> Any:
+    """The annotation of what stands at a step into a value of that annotation."""
+    for shape in _shapes(annotation):
+        if _is_model(shape) and str(step) in shape.model_fields:
+            return shape.model_fields[str(step)].annotation
+        if get_origin(shape) in (dict, tuple, list):
+            return get_args(shape)[-1 if get_origin(shape) is dict else 0]
+    return None
+
+
+def _shapes(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_model(shape: Any) -> bool:
+    return isinstance(shape, type) and issubclass(shape, BaseModel)

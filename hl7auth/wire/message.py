@@ -223,8 +223,10 @@ def canonical(message: Message) -> str:
     lines[0] = lines[0][len(prefix) :]
     text = "\r".join([line.rstrip(marks.field) for line in lines]) + "\r"
     for signs, pattern in _trailing(marks):
-        if any(sign in text for sign in signs):
-            text = pattern.sub("", text)
+        for sign in signs:  # a loop, because a generator here would cost more than all it does
+            if sign in text:
+                text = pattern.sub("", text)
+                break
     return prefix + text
 
 

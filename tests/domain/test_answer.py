@@ -134,7 +134,7 @@ def test_a_stored_decision_is_written_at_both_levels() -> None:
         "AUT||ACME||||||1|0",
     ]
     assert lines[1] == "MSA|AA|C9"
-    assert only(lines, "RF1")[1] == ""
+    assert only(lines, "RF1")[1] == "A"
 
 
 def test_from_2_8_a_decision_is_written_in_full() -> None:
@@ -194,7 +194,7 @@ def test_a_request_about_one_decided_and_one_new_authorization() -> None:
     trial = Trial()
     trial.send(answer(VISIT, granted("PA1")))
     lines = asked_again(trial, VISIT, aut(number="PA1"), THERAPY, aut({6: "PA2", 8: "4"}), IMAGING, aut({8: "5"}))
-    assert lines[1] == "MSA|AA|C9"
+    assert lines[1] == "MSA|AA|C9|pended"
     assert [only(lines, "AUT", number) for number in (1, 2)] == [
         aut({6: "PA2", 8: "4"}).split("|"), aut({8: "5"}).split("|")
     ]  # fmt: skip
@@ -241,7 +241,14 @@ def test_p72_the_character_set_is_that_of_the_requester() -> None:
     assert only(reply(outcome, "iso8859_1"), "PRD")[2] == "Möss^Ada"
 
 
-def test_a_cancellation_is_not_answered_with_the_old_approval() -> None:
+def test_a_cancellation_is_confirmed_as_such() -> None:
+    trial = Trial()
+    trial.send(answer(VISIT, THERAPY, top=granted("PA1", {13: "SPEC", 14: "AP^Approved"}), version="2.8"))
+    lines = asked_again(trial, VISIT, THERAPY, top=aut({6: "PA1", 13: "SPEC"}), version="2.8", event="I11")
+    assert only(lines, "AUT")[14] == "CA^Cancelled^HL70563"
+
+
+def test_a_cancellation_of_a_line_is_not_answered_with_the_old_approval() -> None:
     trial = Trial()
     trial.send(answer(VISIT, granted("PA1", {13: "SPEC", 14: "AP^Approved"}), version="2.8"))
     lines = asked_again(trial, VISIT, aut({6: "PA1", 13: "SPEC"}), version="2.8", event="I11")
@@ -265,3 +272,92 @@ def test_asking_for_the_status_of_a_decided_referral_is_not_answered_as_pending(
     lines = asked_again(trial, kind="REF", event="I15", referral="R1")
     assert lines[1] == "MSA|AA|C9"
     assert only(lines, "RF1")[1] != "P"
+
+
+def decided_referral(*segments: str, top: str = "", **head: str) -> Trial:
+    """A referral that was answered with these segments."""
+    trial = Trial()
+    trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
+    trial.send(answer(*segments, top=top, kind="RRI", event="I12", referral="R1", **head))
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [
+        (granted("PA1"), "A"),
+        (granted("PA1", {8: "3"}), "A"),
+        (granted("PA1", {9: "0"}), "R"),
+        (aut(number="PA1"), "P"),
+    ],
+)
+def test_rf1_1_says_how_the_referral_stands(decision: str, status: str) -> None:
+    lines = asked_again(decided_referral(VISIT, decision), kind="REF", event="I15", referral="R1")
+    assert only(lines, "RF1")[1] == status
+
+
+def test_a_referral_that_is_not_known_has_no_status() -> None:
+    lines = reply(Trial().send(request(kind="REF", event="I15", referral="R1")))
+    assert only(lines, "RF1")[1] == ""
+    assert lines[1] == "MSA|AA|C1"
+    assert names(lines) == ["MSH", "MSA", "RF1", "PRD", "PID"]
+
+
+def test_what_the_store_knows_is_added_where_the_request_names_no_procedure() -> None:
+    trial = decided_referral(VISIT, aut({6: "PA1", 9: "1"}), THERAPY, aut({6: "PA2^UM", 9: "0"}))
+    trial.send(answer(VISIT, granted("PA9"), to="ELSE", control_id="D9"))  # of no referral
+    lines = asked_again(trial, "DG1|1||M17.1", "PV1|1|O", "NTE|1||how is it?", kind="REF", event="I15", referral="R1")
+    assert lines[2:] == [
+        "RF1|A|||||R1",
+        PRD,
+        PID,
+        "DG1|1||M17.1",
+        "PR1|1||99213^Visit^C4",
+        "AUT||ACME||||PA1|||1",
+        "PR1|2||97110^Exercise^C4",
+        "AUT||ACME||||PA2^UM|||0",
+        "PV1|1|O",
+        "NTE|1||how is it?",
+    ]
+
+
+def test_one_authorization_is_told_in_full_where_the_request_names_none() -> None:
+    trial = decided_referral(VISIT, aut({8: "3", 9: "2"}), top=granted("PA1^UM"))
+    lines = asked_again(trial, kind="REF", event="I15", referral="R1")
+    assert lines[2:] == [
+        "RF1|A|||||R1",
+        "AUT||ACME||20260401|20260930|PA1^UM|||2",
+        PRD,
+        PID,
+        "PR1|1||99213^Visit^C4",
+        "AUT||ACME||||PA1^UM||3|2",
+    ]
+
+
+def test_a_number_of_the_payor_is_told_without_a_namespace() -> None:
+    lines = asked_again(decided_referral(VISIT, granted("PA1")), kind="REF", event="I15", referral="R1")
+    assert {line.split("|")[6] for line in lines if line.startswith("AUT")} == {"PA1"}
+
+
+def test_every_aut_of_an_answer_names_its_payor() -> None:
+    trial = decided_referral(VISIT, THERAPY, aut({9: "1"}), top=granted("PA1"))
+    lines = asked_again(trial, kind="REF", event="I15", referral="R1")
+    assert names(lines)[-3:] == ["PR1", "PR1", "AUT"]
+    assert {line.split("|")[2] for line in lines if line.startswith("AUT")} == {"ACME"}
+
+
+def test_a_request_that_names_its_number_alone_learns_the_procedures() -> None:
+    trial = Trial()
+    trial.send(answer(VISIT, aut({9: "1"}), top=granted("PA1")))
+    lines = asked_again(trial, top=aut(number="PA1"))
+    assert lines[2:] == [
+        "AUT||ACME||20260401|20260930|PA1|||2", PRD, PID, "PR1|1||99213^Visit^C4", "AUT||ACME||||PA1|||1"
+    ]  # fmt: skip
+
+
+def test_a_referral_that_was_refused_without_a_number_is_told_as_refused() -> None:
+    trial = decided_referral(VISIT, aut({8: "3", 9: "0"}))
+    lines = asked_again(trial, kind="REF", event="I15", referral="R1")
+    assert lines[1:] == [
+        "MSA|AA|C9", "RF1|R|||||R1", PRD, PID, "PR1|1||99213^Visit^C4", "AUT||ACME||||||3|0"
+    ]  # fmt: skip
