@@ -13,7 +13,8 @@ from functools import cache
 
 from hl7auth.domain.authorization import Aut, Claim
 from hl7auth.domain.document import Document
-from hl7auth.domain.semantics import STATUS_REQUEST, Change, Intent, Known
+from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known
+from hl7auth.domain.semantics import differ
 from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status, of_lines
 from hl7auth.domain.values import Values, write_aut, write_code
 from hl7auth.rules.dictionary import Node, dictionary
@@ -58,7 +59,7 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
     keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
     records = [record for key in keys if (record := known.record(key))]
     if intent.trigger_event == STATUS_REQUEST and not keys and intent.referral:
-        records = known.in_referral(intent.referral)
+        records = [each for each in known.in_referral(intent.referral) if not differ(intent, each)]
     documents = {record.key: record.document for record in records}
     documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
     asked = {change.record.key: change.record for change in changes}.get(intent.request_key)
@@ -121,6 +122,8 @@ class _Body:
         if claim is None or aut is None or document is None or Status(document["status"]) in UNDECIDED:
             return self.pended(segment)
         values = document if claim.top is aut else _line_of(document, claim, aut)
+        if values is None:
+            return self.pended(segment)
         return self.write(values, _status(values, document), aut.raw_identifier)
 
     def pended(self, segment: Segment) -> str:
@@ -170,14 +173,14 @@ def _status(values: Values, document: Document) -> Status:
     return Status(values["status"] if "status" in values else document["status"])
 
 
-def _line_of(document: Document, claim: Claim, aut: Aut) -> Document:
-    """The stored line that stands where this AUT stands: the same procedure, else the same place."""
+def _line_of(document: Document, claim: Claim, aut: Aut) -> Document | None:
+    """The stored line of the same procedure or, where it has no code, of the same place; None if nobody decided it."""
     place = next(at for at, line in enumerate(claim.lines) if line.aut is aut)
     lines = document.get("lines", [])
     code = claim.lines[place].procedure.value(3)
-    same = [line for line in lines if code and line.get("procedure", {}).get("code") == code]
-    found: Document = same[0] if same else lines[place] if place < len(lines) else document
-    return found
+    if not code:
+        return lines[place] if place < len(lines) else None
+    return next((line for line in lines if line.get("procedure", {}).get("code") == code and "payor" in line), None)
 
 
 @cache

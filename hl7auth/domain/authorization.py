@@ -23,7 +23,14 @@ class Identifier(NamedTuple):
     @property
     def key(self) -> str:
         """`PA1001@ACME`, the key of the store."""
-        return f"{self.number}@{self.assigner}"
+        return joined_key(self.number, self.assigner)
+
+
+def joined_key(number: str, scope: str) -> str:
+    """`number@scope`; what could be mistaken for the join, or for the mark of a request, is written as in a URL."""
+    if "@" in number or "@" in scope or "%" in number or "%" in scope or number.startswith("?"):
+        number, scope = (each.replace("%", "%25").replace("@", "%40").replace("?", "%3F") for each in (number, scope))
+    return f"{number}@{scope}"
 
 
 class Aut(NamedTuple):
@@ -108,9 +115,10 @@ def patient(message: Message) -> Values:
     if pid is None:
         return {}
     sub = pid.delimiters.subcomponent
-    identifier, names = pid.components(3, 6), pid.components(5, 3)
+    identifier, names = pid.components(3, 6), ["" if each == NULL else each for each in pid.components(5, 3)]
     given = f"{names[1]} {names[2]}".strip()
-    name = ", ".join(each for each in (part(names[0], sub, 1), given) if each)
+    family = pid.value(5, subcomponent=1) if sub and sub in names[0] else names[0]
+    name = ", ".join(each for each in (family, given) if each)
     values = {
         "id": identifier[0],
         "assigner": part(identifier[3], sub, 1) or part(identifier[5], sub, 1),
@@ -121,14 +129,19 @@ def patient(message: Message) -> Values:
 
 
 def diagnoses(message: Message) -> list[Values]:
-    """DG1-3 of every DG1 as coded values; before 2.4 the code may stand alone, with its text in DG1-4."""
+    """DG1-3 of every DG1 as coded values; up to 2.3.1 its system may stand in DG1-2 and its text in DG1-4."""
     found = []
     for segment in message.all("DG1"):
         value = read_code(segment.field(3), segment.delimiters)
         if value:
-            text = segment.value(4)
-            found.append({**value, "text": text} if text and "text" not in value else value)
+            found.append(_completed(value, segment.value(4), segment.value(2)))
     return found
+
+
+def _completed(value: Values, text: str, system: str) -> Values:
+    """A coded value with what older versions keep in neighbouring fields."""
+    beside = {"text": text, "system": system}
+    return value | {key: said for key, said in beside.items() if said not in ("", NULL) and key not in value}
 
 
 def referral(message: Message) -> Values:
@@ -151,17 +164,13 @@ def referral_key(message: Message, asked_by: str) -> str:
     """RF1-6 with the scope it is unique in: its own namespace, else the requester; empty without RF1-6."""
     rf1 = message.first("RF1")
     number, namespace, application = rf1.components(6, 3)[:3] if rf1 else ("", "", "")
-    return f"{number}@{namespace or application or asked_by}" if number not in ("", NULL) else ""
+    return joined_key(number, namespace or application or asked_by) if number not in ("", NULL) else ""
 
 
 def procedure(segment: Segment) -> Values:
     """PR1-3 as {code, text, system}; 2.3 has the coding system in PR1-2 and a description in PR1-4."""
-    value = dict(read_code(segment.field(3), segment.delimiters) or {})
-    if "system" not in value and segment.field(2):
-        value["system"] = segment.value(2)
-    if "text" not in value and segment.field(4):
-        value["text"] = segment.value(4)
-    return {key: each for key, each in value.items() if each != NULL}
+    value = read_code(segment.field(3), segment.delimiters) or {}
+    return _completed(value, segment.value(4), segment.value(2))
 
 
 def line_values(line: Line) -> Values:

@@ -8,19 +8,13 @@ asks for more is refused whole, because MSA-1 speaks for the whole of it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.document import Document, build, same_content, with_provenance
-from hl7auth.domain.status import UNDECIDED, Status, decided
-from hl7auth.domain.values import Values
+from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known, Record, shown_key
+from hl7auth.domain.status import UNDECIDED, Status, decided, of_lines
 from hl7auth.errors import Fault
-from hl7auth.rules.profile import StatusMap
 from hl7auth.wire.ack import Location, Problem
-
-CANCELLATIONS = frozenset({"I11", "I14"})
-STATUS_REQUEST = "I15"
 
 
 class Refused(Fault):
@@ -29,92 +23,6 @@ class Refused(Fault):
     def __init__(self, *problems: Problem) -> None:
         super().__init__(problems[0].text)
         self.problems = problems
-
-
-class Record(NamedTuple):
-    """The current version of an authorization, or of a request that has no number yet.
-
-    `key` is unique over both: a request's begins with `?`. `control_id` is MSH-10 of the message that asked.
-    """
-
-    key: str
-    version: int
-    status: str
-    referral: str
-    requester: str
-    control_id: str
-    message_id: int
-    document: Document
-
-    @property
-    def is_request(self) -> bool:
-        """True for a request waiting for, or closed by, its answer."""
-        return self.key.startswith("?")
-
-    @property
-    def is_open(self) -> bool:
-        """A request that nobody has answered or cancelled."""
-        return self.is_request and self.status in UNDECIDED
-
-
-class Change(NamedTuple):
-    """A new version of a record; `rule` names what made it, in the words of `authorization history`."""
-
-    record: Record
-    before: Record | None
-    rule: str
-
-
-class Known(Protocol):
-    """What the store knows, as far as a message can touch it."""
-
-    def record(self, key: str) -> Record | None:
-        """The current record of a key."""
-
-    def in_referral(self, referral: str) -> list[Record]:
-        """The current authorizations of a referral."""
-
-    def asked_by(self, control_id: str) -> list[Record]:
-        """The current requests that a message with this control id made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """All that a message says, independent of its syntax.
-
-    `answers` is MSA-2; `receipt_only` an answer with MSA-1 CA; `promised` a request whose sender is told that it pends;
-    `referral_status` RF1-1.
-    """
-
-    message_id: int
-    message_type: str
-    trigger_event: str
-    control_id: str
-    claims: tuple[Claim, ...]
-    context: Values
-    referral: str
-    requester: str
-    answers: str
-    receipt_only: bool
-    promised: bool
-    referral_status: str
-    names: StatusMap
-
-    @property
-    def is_request(self) -> bool:
-        """RQA and REF ask; RPA and RRI answer."""
-        return self.message_type in ("RQA", "REF")
-
-    @property
-    def cancels(self) -> bool:
-        """I11 and I14."""
-        return self.trigger_event in CANCELLATIONS
-
-    @property
-    def request_key(self) -> str:
-        """The key of the request that this message makes or answers: the referral, else sender and control id."""
-        number = self.control_id if self.is_request else self.answers
-        return "?" + (self.referral or f"{number}@{self.requester}")
 
 
 def apply(intent: Intent, known: Known) -> list[Change]:
@@ -129,11 +37,17 @@ def apply(intent: Intent, known: Known) -> list[Change]:
 
 
 def request_answered(intent: Intent, known: Known) -> Record | None:
-    """The request that an answer belongs to: by MSA-2 and requester, else by the referral; never by a guess."""
-    for record in known.asked_by(intent.answers):
-        if record.requester == intent.requester:
-            return record
-    return known.record("?" + intent.referral) if intent.referral else None
+    """The request that an answer belongs to: by MSA-2 and requester, else by the referral; never by a guess.
+
+    Where several requests came under one control id, the referral tells which; where it does not, none is meant.
+    """
+    asked = [record for record in known.asked_by(intent.answers) if record.requester == intent.requester]
+    if intent.referral:
+        asked = [record for record in asked if record.referral in ("", intent.referral)]
+    if not asked and intent.referral:
+        record = known.record(f"?{intent.referral}")
+        asked = [record] if record else []
+    return asked[0] if len(asked) == 1 and not differ(intent, asked[0]) else None
 
 
 def is_late(intent: Intent, request: Record) -> bool:
@@ -145,13 +59,19 @@ def _refuse_another_patient(intent: Intent, known: Known) -> None:
     """Two patients never share a number: a sender that mistakes one must neither change nor see the other's."""
     for claim in intent.claims:
         record = known.record(claim.identifier.key) if claim.identifier else None
-        if record and _differ(intent.context.get("patient", {}), record.document.get("patient", {})):
+        if record and differ(intent, record):
             raise Refused(_unknown(claim, "AUT-6 is not known for this patient"))
+    request = known.record(intent.request_key) if intent.is_request else None
+    if request and intent.referral and differ(intent, request):
+        text = "RF1-6 is not known for this patient" if intent.cancels else "RF1-6 was used for another patient"
+        code = "204" if intent.cancels else "205"
+        raise Refused(Problem(code, text, Location("RF1", 1, 6), rule="RF1-6.patient"))
 
 
-def _differ(one: Values, other: Values) -> bool:
+def differ(intent: Intent, record: Record) -> bool:
     """Surely two patients: other ids (an id alone differs between a clinic and a payor), and another birth date or,
     where that is not sent, another family name."""
+    one, other = intent.context.get("patient", {}), record.document.get("patient", {})
     if not one.get("id") or not other.get("id") or one["id"] == other["id"]:
         return False
     for key in ("birth_date", "name"):
@@ -212,7 +132,7 @@ def _waiting(intent: Intent, known: Known, claims: list[Claim], status: Status) 
         document["concerns"] = numbers
     yield from _store(
         intent,
-        {**document, "key": intent.request_key[1:]},
+        {**document, "key": shown_key(intent.request_key)},
         known.record(intent.request_key),
         "request",
         intent.request_key,
@@ -232,37 +152,61 @@ def _answered(intent: Intent, known: Known) -> list[Change]:
         if intent.cancels and before is None and request is None:
             raise Refused(_unknown(claim, "the authorization to cancel is not known"))
         changes += _store(intent, build(claim, intent.context, intent.names, assumed), before, "answer")
-    changes += _dropped(intent, known)
+    if not intent.cancels:
+        changes += _dropped(intent, request, known)
     if request is not None:
         changes += _settled(intent, request, assumed)
     return changes
 
 
-def _dropped(intent: Intent, known: Known) -> Iterator[Change]:
-    """Authorizations of the referral that a full answer no longer names have ended."""
+def _dropped(intent: Intent, request: Record | None, known: Known) -> Iterator[Change]:
+    """Authorizations of the referral, or without one of the request, that a later answer no longer names have ended."""
     named = {claim.identifier.key for claim in intent.claims if claim.identifier}
-    if not named or not intent.referral:
+    if not named:
         return
-    for record in known.in_referral(intent.referral):
-        if record.key not in named and record.status != Status.CANCELLED:
-            document = {**record.document, "status": Status.CANCELLED}
-            yield from _store(intent, document, record, "left out of a later snapshot")
+    scope = known.in_referral(intent.referral) if intent.referral else []
+    if request is not None and not intent.referral:
+        keys = request.document.get("authorizations", [])
+        scope = [record for key in keys if (record := known.record(key)) is not None]
+    for record in scope:
+        if record.key not in named and record.status != Status.CANCELLED and not differ(intent, record):
+            yield from _store(intent, _ended(record.document), record, "left out of a later snapshot")
+
+
+def _ended(document: Document) -> Document:
+    """The document as cancelled, with its lines."""
+    lines = [{**line, "status": Status.CANCELLED} for line in document.get("lines", [])]
+    return {**document, "status": Status.CANCELLED, "lines": lines}
 
 
 def _settled(intent: Intent, request: Record, assumed: Status | None) -> Iterator[Change]:
-    """The request takes over what the answer says; with a decision it is no longer open."""
+    """The request takes over what the answer says; with a decision it is no longer open.
+
+    An answer without any AUT decides by RF1-1, and leaves what was asked for as it is.
+    """
     claims = [claim for claim in intent.claims if claim.auts]
-    referral_status = intent.names.referral_status.get(intent.referral_status)
-    if not claims and assumed is None and referral_status:
-        assumed = Status(referral_status)
-    if not claims and assumed is None:
+    if claims:
+        document = _answered_request(intent, request, claims, assumed)
+    elif assumed is not None:
+        document = _ended(request.document)
+    elif intent.referral_status in intent.names.referral_status:
+        document = {**request.document, "status": Status(intent.names.referral_status[intent.referral_status])}
+    else:
         return
-    whole = Claim(claims[0].identifier if len(claims) == 1 else None, claims[0].top if claims else None)
-    whole.lines = [line for claim in claims for line in claim.lines]
+    yield from _store(intent, document, request, "answer", request.key)
+
+
+def _answered_request(intent: Intent, request: Record, claims: list[Claim], assumed: Status | None) -> Document:
     kept = {key: request.document[key] for key in intent.context if request.document.get(key)}
-    said = {key: value for key, value in intent.context.items() if value}
-    document = build(whole, {**kept, **said}, intent.names, assumed)
-    yield from _store(intent, {**document, "key": request.key[1:]}, request, "answer", request.key)
+    context = kept | {key: value for key, value in intent.context.items() if value}
+    parts = [build(claim, context, intent.names, assumed) for claim in claims]
+    lines = [line for part in parts for line in part["lines"]]
+    status = of_lines(Status(part["status"]) for part in parts)
+    document = {**parts[0], "lines": lines} if len(parts) == 1 else {**context, "lines": lines}
+    numbers = [claim.identifier.key for claim in claims if claim.identifier]
+    return {**document, "key": shown_key(request.key), "status": status} | (
+        {"authorizations": numbers} if numbers else {}
+    )
 
 
 def _cancelled(intent: Intent, known: Known) -> list[Change]:
@@ -273,14 +217,15 @@ def _cancelled(intent: Intent, known: Known) -> list[Change]:
             raise Refused(_unknown(claim, "the authorization to cancel is not known"))
     records = [record for _, record in named if record is not None]
     if intent.referral:
-        request = known.record("?" + intent.referral)
-        records += ([request] if request else []) + ([] if named else known.in_referral(intent.referral))
+        request = known.record(f"?{intent.referral}")
+        granted = [] if named else known.in_referral(intent.referral)
+        records += ([request] if request else []) + [record for record in granted if not differ(intent, record)]
     if not records:
         where = Location("RF1", 1, 6)
         raise Refused(Problem("204", "nothing is known that this message could cancel", where, rule="RF1-6.unknown"))
     changes: list[Change] = []
     for record in records:
-        changes += _store(intent, {**record.document, "status": Status.CANCELLED}, record, "cancellation", record.key)
+        changes += _store(intent, _ended(record.document), record, "cancellation", record.key)
     return changes
 
 

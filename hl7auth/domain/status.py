@@ -1,13 +1,14 @@
 """What was decided: the status of an authorization and how a message says it.
 
-Imports rules.profile (the shape of the mapping) only.
+Imports rules.profile (the shape of the mapping), rules.datatypes and domain.values only.
 """
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 from hl7auth.domain.values import Values
+from hl7auth.rules.datatypes import is_number
 from hl7auth.rules.profile import StatusMap
 
 
@@ -63,6 +64,8 @@ def of_lines(statuses: Iterable[Status]) -> Status:
         return found.pop()
     if found & UNDECIDED:
         return Status.PENDED
+    if found <= {Status.DENIED, Status.CANCELLED}:
+        return Status.DENIED
     if found <= {Status.APPROVED, Status.MODIFIED}:
         return Status.MODIFIED
     return Status.PARTIALLY_APPROVED
@@ -78,8 +81,7 @@ def _named(said: Values, names: StatusMap) -> Status:
 
 def _quantity(values: Values, *keys: str) -> Decimal | None:
     for key in keys:
-        try:
-            return Decimal(values[key]["quantity"])
-        except (KeyError, TypeError, InvalidOperation):
-            continue
+        text = (values.get(key) or {}).get("quantity", "")
+        if is_number(text):
+            return Decimal(text)
     return None

@@ -1,6 +1,6 @@
 """The fields of AUT as values of the authorization document, read from HL7 and written back (chapter 11, 11.8.2).
 
-Imports wire only.
+Imports wire and rules.datatypes only.
 
 A value is plain data that JSON can hold: text, ISO dates, decimal numbers as text (exact), and small mappings. Read
 values are shared between documents that say the same, so nobody may change one in place.
@@ -8,10 +8,11 @@ values are shared between documents that say the same, so nobody may change one 
 
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from hl7auth.rules.datatypes import is_number, is_timestamp
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.escapes import escape, unescape
 from hl7auth.wire.message import NULL, Segment, part
@@ -20,40 +21,33 @@ Values = dict[str, Any]
 
 _STAMP = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d(?:\.\d+)?)?([+-]\d{4})?\Z")
 
-_ISO = re.compile(r"\d{4}(-\d\d){0,2}(T[\d:.]+([+-]\d{4})?)?\Z")
-
 
 def iso_date(text: str) -> str:
     """An HL7 time stamp as ISO 8601, as precise as it is: 20260110 is 2026-01-10. Anything else stays as it is."""
     match = _STAMP.match(text)
-    if match is None:
+    if match is None or not is_timestamp(text):
         return text
     year, month, day, hour, minute, second, zone = match.groups(default="")
     if zone and not hour:
         return text
     iso = "-".join(each for each in (year, month, day) if each)
     if hour:
-        iso += "T" + ":".join(each for each in (hour, minute or "00", second) if each)
+        iso += "T" + ":".join(each for each in (hour, minute, second) if each)
     return iso + zone
 
 
 def hl7_date(iso: str) -> str:
-    """The HL7 time stamp of an ISO date made by `iso_date`."""
-    if not _ISO.match(iso):
-        return iso
+    """The HL7 time stamp of an ISO date made by `iso_date`; what that left alone stays as it is."""
     day, _, rest = iso.partition("T")
     zone = re.search(r"[+-]\d{4}\Z", rest)
     clock = rest[: zone.start()] if zone else rest
-    return day.replace("-", "") + clock.replace(":", "") + (zone[0] if zone else "")
+    stamp = day.replace("-", "") + clock.replace(":", "") + (zone[0] if zone else "")
+    return stamp if iso_date(stamp) == iso else iso
 
 
 def exact(text: str) -> str:
     """A number as exact decimal text; what is no number stays as it is."""
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        return text
-    return format(value, "f") if value.is_finite() else text
+    return format(Decimal(text), "f") if is_number(text) else text
 
 
 class _Reader:
@@ -64,8 +58,10 @@ class _Reader:
         self.marks = marks
 
     def __call__(self, component: int, subcomponent: int = 0) -> str:
-        text = part(self.raw, self.marks.component, component)
-        text = part(text, self.marks.subcomponent, subcomponent) if subcomponent else text
+        marks = self.marks
+        text = part(self.raw, marks.component, component)
+        # a trailing separator says nothing
+        text = part(text, marks.subcomponent, subcomponent) if subcomponent else text.rstrip(marks.subcomponent or None)
         return "" if text == NULL else unescape(text, self.marks)
 
 
@@ -203,6 +199,9 @@ AUT_FIELDS = (
 )
 """AUT-1 to AUT-28 without the identifier (AUT-6); AUT-29 says what to do and is no part of the document."""
 
+_QUANTITIES_HAVE_UNITS = 12
+"""AUT has so many fields since 2.7, when AUT-8 and AUT-9 changed from NM to CQ."""
+
 _REMEMBERED = 2_000
 _memory: dict[Delimiters, list[dict[str, Any]]] = {}
 
@@ -232,6 +231,8 @@ def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> 
     for field in AUT_FIELDS:
         value = values.get(field.key)
         if value and field.number <= last:
+            if last < _QUANTITIES_HAVE_UNITS and field.write is _write_quantity:
+                value = {"quantity": value.get("quantity", "")}
             each = [field.write(one, put) for one in (value if field.many else [value])]
             fields[field.number] = marks.repetition.join(each)
     fields[0], fields[6] = "AUT", identifier
@@ -253,7 +254,7 @@ def _read(field: AutField, raw: str, marks: Delimiters) -> Any:
     if raw == NULL:
         return None
     if not field.many:
-        return field.read(_Reader(raw, marks))
+        return field.read(_Reader(part(raw, marks.repetition, 1), marks))
     repetitions = raw.split(marks.repetition) if marks.repetition else [raw]
     return [value for value in (field.read(_Reader(each, marks)) for each in repetitions) if value]
 

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 from hl7auth.domain import semantics
 from hl7auth.domain.answer import answer, standing
-from hl7auth.domain.semantics import Change, Intent, Known, Refused
+from hl7auth.domain.intent import Change, Intent, Known
+from hl7auth.domain.semantics import Refused
 from hl7auth.flow.intake import Plan, Refusal, timestamp
 from hl7auth.rules.check import Finding
 from hl7auth.wire import charset
@@ -97,13 +98,17 @@ def failed(plan: Plan) -> Outcome:
 def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition.REFUSED) -> Outcome:
     """A negative reply where one is due: CE or CR to who wants an accept acknowledgement, else AE or AR.
 
-    A negative accept acknowledgement ends the exchange: there is nothing left for an application to answer.
+    A negative accept acknowledgement ends the exchange: there is nothing left for an application to answer. An
+    answer is never answered by an application, save in original mode, where its sender could not know otherwise.
     """
     problems, shake = refusal.problems[:MAX_REPORTED], plan.handshake
+    answers = plan.header.message_type in ("RPA", "RRI")
     accept_ack = reply = None
-    if shake.accept_due(False):
+    if plan.is_acknowledgment:
+        pass
+    elif shake.accept_due(False):
         accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "C" + refusal.ack[1], problems))
-    elif shake.application_due(False) and not plan.is_acknowledgment:
+    elif shake.application_due(False) and not (answers and shake.enhanced):
         reply = _encoded(plan, acknowledge(_reply(plan, 1), refusal.ack, problems))
     findings = [*plan.findings, *_as_findings(plan, refusal)]
     return Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
@@ -148,14 +153,20 @@ def _remarks(intent: Intent, known: Known) -> list[Finding]:
     remarks = []
     if intent.receipt_only:
         remarks = [("answer.receipt", 1, "MSA-1 is CA: a receipt, and no answer yet")]
-    elif request is None:
+    elif request is None and not _names_what_was_asked(intent, known):
         remarks = [("answer.unmatched", 2, "MSA-2 and RF1-6 match no request; no request was changed")]
-    elif semantics.is_late(intent, request):
+    elif request is not None and semantics.is_late(intent, request):
         remarks = [("answer.late", 2, "the request was cancelled before this answer came; nothing was changed")]
     return [
         Finding(rule, "warning", f"MSA-{field}", text, "199", Location("MSA", 1, field), 0, 0)
         for rule, field, text in remarks
     ]
+
+
+def _names_what_was_asked(intent: Intent, known: Known) -> bool:
+    """A request that had its number already waits under that number."""
+    records = [known.record(claim.identifier.key) for claim in intent.claims if claim.identifier]
+    return any(record is not None and record.control_id == intent.answers for record in records)
 
 
 def _reply(plan: Plan, number: int) -> Reply:

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from hl7auth.domain.answer import ANSWERS
 from hl7auth.domain.authorization import Claim, diagnoses, patient, read_claims, referral, referral_key, requester
-from hl7auth.domain.semantics import Intent
+from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault, Unreadable
 from hl7auth.flow.channel import SUPPORTED, Channel
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
@@ -140,7 +140,7 @@ def _plan_message(
     structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
     where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += _header_remarks(header, structure)
+    findings += _header_remarks(header, structure, common[7])
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors))
@@ -176,10 +176,7 @@ def digest(message: Message, channel: Channel) -> int:
 
     Messages that differ only in trailing separators have the same (chapter 2, 2.6).
     """
-    text = canonical(message)
-    if message.header.sent_at:
-        text = text.replace(message.header.sent_at, "", 1)
-    data = f"{channel.name}\0{text}".encode("utf-8", "surrogatepass")
+    data = f"{channel.name}\0{canonical(message, leave_out=7)}".encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
@@ -216,14 +213,14 @@ def _fragment(message: Message) -> Problem | None:
     return None
 
 
-def _header_remarks(header: Header, structure: str) -> list[Finding]:
+def _header_remarks(header: Header, structure: str, asked: Handshake) -> list[Finding]:
     """What is odd about a header and does no harm."""
     remarks = []
     if header.structure not in ("", structure):
         text = f"MSH-9.3 names another structure than the event has, which is {structure}"
         remarks.append(("MSH-9.structure", text, Location("MSH", 1, 9, 0, 3)))
     halves = (header.accept_acknowledgment, header.application_acknowledgment)
-    if any(halves) and not all(halves):
+    if asked.enhanced and not all(halves):
         field = 16 if halves[0] else 15
         text = f"MSH-{field} is empty where the other of MSH-15 and MSH-16 has a value; it counts as NE"
         remarks.append((f"MSH-{field}.usage", text, Location("MSH", 1, field)))

@@ -6,7 +6,7 @@ Imports domain, flow and rules only.
 import itertools
 from collections.abc import Sequence
 
-from hl7auth.domain.semantics import Record
+from hl7auth.domain.intent import Record
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome, Stored, decide
 from hl7auth.flow.intake import Plan, plan

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -15,11 +15,14 @@ from hl7auth.errors import ConfigError, UserError
 from hl7auth.resources import shipped
 from hl7auth.rules.predicate import compile_condition
 from hl7auth.rules.strict_yaml import Strict, load
-from hl7auth.rules.tables import Table
+from hl7auth.rules.tables import Table, Version
 from hl7auth.wire.versions import VERSIONS, at_least
 
 Severity = Literal["error", "warning", "information"]
 Value = TypeVar("Value")
+Number = Annotated[int, Field(ge=1, le=999)]
+Length = Annotated[int, Field(gt=0)]
+ConformanceLength = Annotated[str, Field(pattern=r"^\d+[#=]$")]
 
 
 class Verb(StrEnum):
@@ -35,7 +38,7 @@ class Component(Strict):
     """Rules for one component of a field."""
 
     verb: Verb = Verb.MAY
-    length: int | None = Field(None, gt=0)
+    length: Length | None = None
     table: str | None = None
 
 
@@ -48,17 +51,17 @@ class FieldProfile(Strict):
     """
 
     name: str = ""
-    verb: Verb | dict[str, Verb] | None = None
+    verb: Verb | dict[Version, Verb] | None = None
     cardinality: str | None = Field(None, pattern=r"^\d+\.\.(\d+|\*)$")
-    since: str | None = None
-    type: str | dict[str, str] | None = None
-    length: int | dict[str, int | None] | None = None
-    conformance_length: str | dict[str, str] | None = None
+    since: Version | None = None
+    type: str | dict[Version, str] | None = None
+    length: Length | dict[Version, Length | None] | None = None
+    conformance_length: ConformanceLength | dict[Version, ConformanceLength] | None = None
     table: str | None = None
     condition: str | None = None
     severity: Severity | None = None
     pre_adopted: bool = False
-    components: dict[int, Component] = {}
+    components: dict[Number, Component] = {}
 
     @field_validator("condition")
     @classmethod
@@ -67,19 +70,20 @@ class FieldProfile(Strict):
             compile_condition(text)
         return text
 
-    @field_validator("since")
+    @field_validator("cardinality")
     @classmethod
-    def _known(cls, version: str | None) -> str | None:
-        if version is not None and version not in VERSIONS:
-            raise ValueError(f"unknown version '{version}' (known: {', '.join(VERSIONS)})")
-        return version
+    def _possible(cls, text: str | None) -> str | None:
+        low, _, high = (text or "0..*").partition("..")
+        if high != "*" and int(high) < int(low):
+            raise ValueError(f"'{text}' allows nothing: the least is more than the most")
+        return text
 
 
 class SegmentProfile(Strict):
     """Rules for one segment. `severity` is what a breach is where the field does not say; `fields` by number."""
 
     severity: Severity = "error"
-    fields: dict[int, FieldProfile] = {}
+    fields: dict[Number, FieldProfile] = {}
 
 
 class Statement(Strict):
@@ -156,7 +160,8 @@ def _resolve(name: str, files: Mapping[str, Path], above: tuple[str, ...]) -> Pr
     if name in above:
         raise ConfigError(f"{files[name]}: extends itself through {' -> '.join((*above, name))}")
     if name not in files:
-        raise UserError(f"unknown profile '{name}' (known: {', '.join(files)})")
+        problem = f"unknown profile '{name}' (known: {', '.join(files)})"
+        raise ConfigError(f"{files[above[-1]]}: extends: {problem}") if above else UserError(problem)
     own = load(files[name], Profile)
     if own.profile != name:
         raise ConfigError(f"{files[name]}:1: profile: must be '{name}', the name of the file")
@@ -169,7 +174,7 @@ def _merge(base: Profile, own: Profile) -> Profile:
         inherited = segments.get(name, SegmentProfile())
         fields = dict(inherited.fields)
         for number, rules in segment.fields.items():
-            fields[number] = fields[number].model_copy(update=_said(rules)) if number in fields else rules
+            fields[number] = _over(fields[number], rules) if number in fields else rules
         segments[name] = inherited.model_copy(update={**_said(segment), "fields": fields})
     replaced = {statement.id for statement in own.statements}
     statements = (*(kept for kept in base.statements if kept.id not in replaced), *own.statements)
@@ -182,6 +187,13 @@ def _merge(base: Profile, own: Profile) -> Profile:
             "status": own.status or base.status,
         }
     )
+
+
+def _over(base: FieldProfile, own: FieldProfile) -> FieldProfile:
+    components = dict(base.components)
+    for number, rules in own.components.items():
+        components[number] = components.get(number, Component()).model_copy(update=_said(rules))
+    return base.model_copy(update={**_said(own), "components": components})
 
 
 def _said(model: Strict) -> dict[str, object]:

@@ -129,22 +129,23 @@ def _pair(node: yaml.MappingNode, step: Step) -> tuple[yaml.Node, yaml.Node] | N
 
 def _allowed(steps: Sequence[Step], model: type[BaseModel]) -> str:
     """What may stand there, or what the writer probably meant."""
-    here: Any = model
+    here: list[Any] = [model]
     for step in steps[:-1]:
         here = _inside(here, step)
-    names = sorted(name for each in _shapes(here) if _is_model(each) for name in each.model_fields)
+    names = sorted(name for shape in here if _is_model(shape) for name in shape.model_fields)
     close = get_close_matches(str(steps[-1]), names, n=1)
     return f" (did you mean '{close[0]}'?)" if close else f" (allowed: {', '.join(names)})"
 
 
-def _inside(annotation: Any, step: Step) -> Any:
-    """The annotation of what stands at a step into a value of that annotation."""
-    for shape in _shapes(annotation):
+def _inside(shapes: Sequence[Any], step: Step) -> list[Any]:
+    """The shapes that a value may have which stands at a step into a value of one of those shapes."""
+    found: list[Any] = []
+    for shape in shapes:
         if _is_model(shape) and str(step) in shape.model_fields:
-            return shape.model_fields[str(step)].annotation
-        if get_origin(shape) in (dict, tuple, list):
-            return get_args(shape)[-1 if get_origin(shape) is dict else 0]
-    return None
+            found += _shapes(shape.model_fields[str(step)].annotation)
+        elif get_origin(shape) in (dict, tuple, list):
+            found += _shapes(get_args(shape)[-1 if get_origin(shape) is dict else 0])
+    return found
 
 
 def _shapes(annotation: Any) -> tuple[Any, ...]:

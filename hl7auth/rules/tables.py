@@ -4,18 +4,30 @@ Imports wire, rules.strict_yaml and resources only.
 """
 
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from hl7auth.resources import shipped
 from hl7auth.rules.strict_yaml import Strict, load
-from hl7auth.wire.versions import at_least
+from hl7auth.wire.versions import VERSIONS, at_least
+
+
+def _known(version: str) -> str:
+    if version not in VERSIONS:
+        raise ValueError(f"unknown version '{version}' (known: {', '.join(VERSIONS)})")
+    return version
+
+
+Version = Annotated[str, AfterValidator(_known)]
+"""One of the versions that the engine speaks, as people write it in YAML: in quotes."""
 
 
 class Code(Strict):
     """One code: its meaning and the versions that have it."""
 
     text: str
-    since: str = "2.3"
+    since: Version = "2.3"
 
 
 class Table(Strict):

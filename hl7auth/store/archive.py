@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 
 from hl7auth.domain.document import shown
+from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
@@ -42,7 +43,7 @@ def read_message(connection: Connection, message_id: int) -> Entry:
     entry = _message_entry(row)
     entry["findings"] = json.loads(row.findings) if row.findings else []
     entry["changed"] = [
-        {"key": each.key.removeprefix("?"), "version": each.version, "status": each.status, "by": each.rule}
+        {"key": shown_key(each.key), "version": each.version, "status": each.status, "by": each.rule}
         for each in connection.execute(changed)
     ]
     return entry | {"raw": row.raw, "accept_ack": row.accept_ack, "reply": row.reply}
@@ -121,7 +122,7 @@ _DEEP = {
 
 
 def _versions_of(connection: Connection, key: str) -> Sequence[Row[Any]]:
-    for stored in (key, f"?{key}"):
+    for stored in (key, f"?{key}", f"?#{key}"):
         query = select(versions).where(versions.c.key == stored).order_by(versions.c.version)
         rows = connection.execute(query).all()
         if rows:

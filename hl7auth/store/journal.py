@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from hl7auth.domain.semantics import Change
+from hl7auth.domain.intent import Change
 from hl7auth.flow.decision import Outcome, decide, failed
 from hl7auth.flow.intake import Plan
 from hl7auth.observe import log

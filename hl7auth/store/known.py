@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from hl7auth.domain.semantics import Record
+from hl7auth.domain.intent import Record
 from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
 
@@ -50,6 +50,10 @@ class KnownToBatch:
         self._load_records("key", keys)
         self._load_records("referral", referrals)
         self._load_records("control_id", asked)
+        # an answer without a referral ends what an earlier answer to the same request granted
+        requests = [record for control_id in asked for record in self.asked_by(control_id)]
+        granted = {key for record in requests for key in record.document.get("authorizations", [])}
+        self._load_records("key", granted - self._records.keys())
 
     def apply(self, outcome: Outcome) -> None:
         """Takes over what a message of this batch did."""

@@ -35,7 +35,7 @@ def read_delimiters(field: str, encoding_characters: str) -> Delimiters:
     everything = field + chars
     if not 3 <= len(chars) <= 5 or len(set(everything)) != len(everything):
         raise Unreadable("MSH-2 must hold three to five different delimiters", location="MSH-2")
-    if any(char.isalnum() or char.isspace() or ord(char) < 0x20 for char in everything):
-        raise Unreadable("a delimiter can not be a letter, a digit, a blank or a control character", location="MSH-2")
+    if not everything.isascii() or any(char.isalnum() or char.isspace() or ord(char) < 0x20 for char in everything):
+        raise Unreadable("a delimiter is an ASCII sign: no letter, digit, blank or control character", location="MSH-2")
     declared = [*chars, *[""] * (5 - len(chars))]
     return Delimiters(field, *declared)

@@ -212,13 +212,17 @@ def part(text: str, delimiter: str, number: int) -> str:
     return parts[number - 1] if number <= len(parts) else ""
 
 
-def canonical(message: Message) -> str:
+def canonical(message: Message, leave_out: int = 0) -> str:
     """The text with trailing separators removed at every level and CR as segment end.
 
-    Two messages that differ only there say the same (chapter 2, 2.6) and have the same canonical text.
+    Two messages that differ only there say the same (chapter 2, 2.6) and have the same canonical text. `leave_out` is
+    the number of an MSH field to be taken as empty.
     """
     marks = message.delimiters
     lines = [segment.text for segment in message.segments]
+    if leave_out:
+        fields = message.segments[0].fields
+        lines[0] = marks.field.join([fields[0], *fields[2:leave_out], "", *fields[leave_out + 1 :]])
     prefix = lines[0][: 4 + len(marks.encoding_characters)]  # MSH-1 and MSH-2 are no data: nothing is trimmed there
     lines[0] = lines[0][len(prefix) :]
     text = "\r".join([line.rstrip(marks.field) for line in lines]) + "\r"

@@ -14,6 +14,8 @@ from hl7auth.wire.ack import Location, Problem
 from tests.messages import (
     FRONT,
     IMAGING,
+    PID,
+    PRD,
     THERAPY,
     VISIT,
     Trial,
@@ -21,6 +23,7 @@ from tests.messages import (
     aut,
     channel,
     granted,
+    message,
     request,
     rules,
 )
@@ -144,14 +147,16 @@ def test_an_authorization_request_grants_nothing_to_itself() -> None:
     assert trial.document("PA1@ACME")["lines"][0]["status"] == "pended"
 
 
-@pytest.mark.parametrize(("kind", "event"), [("REF", "I15"), ("RRI", "I15")])
-def test_asking_for_a_status_or_telling_it_changes_nothing(kind: str, event: str) -> None:
+def test_asking_for_a_status_changes_nothing_and_telling_it_does() -> None:
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
-    make = request if kind == "REF" else answer
-    assert (
-        changes(trial.send(make(VISIT, granted("PA1"), kind=kind, event=event, referral="R1", control_id="X2"))) == []
-    )
+    asks = request(VISIT, granted("PA1"), kind="REF", event="I15", referral="R1", control_id="C2")
+    assert changes(trial.send(asks)) == []
+    tells = answer(VISIT, granted("PA1"), kind="RRI", event="I15", referral="R1", to="C2")
+    assert changes(trial.send(tells)) == [
+        ("PA1@ACME", 1, "approved", "answer"),
+        ("?R1@FRONT", 2, "approved", "answer"),
+    ]
 
 
 def test_two_requests_of_one_sender_are_never_taken_for_one() -> None:
@@ -288,11 +293,89 @@ def test_a_decision_on_a_number_that_was_asked_for() -> None:
     assert (record.control_id, record.requester) == ("C1", "FRONT")
 
 
-@pytest.mark.parametrize("code", ["CA"])
-def test_p60_a_receipt_is_no_answer(code: str) -> None:
+def referral_told(status: str, *segments: str) -> bytes:
+    """An RRI whose RF1-1 says how the referral stands."""
+    head: dict[str, Any] = {"kind": "RRI", "event": "I12", "control_id": "D1"}
+    return message("MSA|AA|C1", f"RF1|{status}|||||R1", PRD, PID, *segments, **head)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("A", "approved"), ("P", "pended"), ("R", "denied"), ("E", "cancelled"), ("X", "pended")]
+)
+def test_an_answer_without_aut_may_decide_the_referral_by_rf1_1(code: str, status: str) -> None:
+    trial = Trial()
+    trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
+    trial.send(referral_told(code, VISIT))
+    assert trial.statuses("?R1@FRONT") == [status]
+
+
+def test_what_was_asked_for_stays_known_when_rf1_1_decides_it() -> None:
+    trial = Trial()
+    trial.send(request(VISIT, ASKED, kind="REF", event="I12", referral="R1"))
+    trial.send(referral_told("A"))
+    settled = trial.document("?R1@FRONT")
+    assert [line["procedure"]["code"] for line in settled["lines"]] == ["99213"]
+    assert settled["payor"] == {"code": "ACME"}
+
+
+def test_an_aut_says_more_than_rf1_1() -> None:
+    trial = Trial()
+    trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
+    trial.send(referral_told("A", VISIT, granted("PA1", {9: "0"})))
+    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["denied", "denied"]
+
+
+OTHER_PATIENT = b"PID|||90002^^^NORTH||Reed^Ada||19751212"
+
+
+@pytest.mark.parametrize("make", [request, answer])
+@pytest.mark.parametrize(
+    ("pid", "is_other"),
+    [
+        ("PID|||90002||Reed^Ada||19751212", True),
+        ("PID|||90002||Quill^Ivo||19751212", True),
+        ("PID|||90002||Reed^Ada", True),
+        ("PID|||90002||Quill^I||19800102", False),  # the payor's own number of the same person
+        ("PID|||90002||QUILL^Ivo", False),
+        ("PID|||90002^^^NORTH||Reed^Ada||19800102", False),
+        ("PID|||77001||Reed^Ada||19751212", False),  # a corrected name or birth date
+    ],
+)
+def test_a_number_of_another_patient_is_not_known(make: Any, pid: str, is_other: bool) -> None:
+    trial = Trial()
+    trial.send(answer(VISIT, granted("PA1")))
+    raw = make(VISIT, granted("PA1", {9: "7"}), control_id="X2").replace(PID.encode(), pid.encode())
+    if is_other:
+        problem = refused(trial, raw)
+        assert (problem.code, problem.location, problem.rule) == ("204", Location("AUT", 1, 6), "AUT-6.unknown")
+        assert trial.document("PA1@ACME")["version"] == 1
+    else:
+        assert changes(trial.send(raw)) != []
+
+
+def test_a_patient_of_whom_too_little_is_known_is_taken_for_the_same() -> None:
+    trial = Trial(channel(errors="accept"))
+    trial.send(answer(VISIT, granted("PA1")).replace(PID.encode(), b"PID|||77001"))
+    assert changes(trial.send(answer(VISIT, granted("PA1", {9: "7"}), control_id="D2").replace(b"77001^^^NORTH", b"9")))
+    assert changes(trial.send(answer(VISIT, granted("PA1", {9: "8"}), control_id="D3").replace(PID.encode(), b"PID|")))
+
+
+def test_the_referral_of_another_patient_is_not_cancelled() -> None:
+    trial = two_granted(referral="R1")
+    trial.send(request(event="I11", referral="R1", control_id="C9").replace(PID.encode(), OTHER_PATIENT))
+    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["approved", "approved", "approved"]
+
+
+def test_the_referral_of_another_patient_is_not_told() -> None:
+    trial = two_granted(referral="R1")
+    raw = request(kind="REF", event="I15", referral="R1", control_id="C9").replace(PID.encode(), OTHER_PATIENT)
+    assert all(b"PA1" not in reply for reply in trial.send(raw).replies)
+
+
+def test_p60_a_receipt_is_no_answer() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED))
-    outcome = trial.send(answer(VISIT, granted("PA1"), code=code))
+    outcome = trial.send(answer(VISIT, granted("PA1"), code="CA"))
     assert changes(outcome) == []
     assert rules(outcome) == {"answer.receipt"}
     assert trial.statuses("?C1@FRONT", "PA1@ACME") == ["pended", "-"]
@@ -517,6 +600,29 @@ def test_a_payers_cancellation_of_one_number_is_no_snapshot_of_the_referral() ->
     trial = two_granted(referral="R1")
     trial.send(answer(VISIT, granted("PA1"), referral="R1", event="I11", control_id="D2"))
     assert trial.statuses("PA1@ACME", "PA2@ACME") == ["cancelled", "approved"]
+
+
+def test_the_payer_can_not_cancel_what_nobody_knows() -> None:
+    trial = two_granted(referral="R1")
+    raw = answer(VISIT, granted("PA1"), THERAPY, granted("PA9"), to="ELSE", event="I11", control_id="D2")
+    problem = refused(trial, raw)
+    assert (problem.code, problem.location, problem.rule) == ("204", Location("AUT", 2, 6), "AUT-6.unknown")
+    assert trial.statuses("PA1@ACME", "PA9@ACME") == ["approved", "-"]
+
+
+def test_the_payer_may_reject_a_request_under_a_number_of_its_own() -> None:
+    trial = Trial()
+    trial.send(request(VISIT, ASKED))
+    trial.send(answer(VISIT, aut({6: "PA1"}), event="I11"))
+    assert trial.statuses("PA1@ACME", "?C1@FRONT") == ["cancelled", "cancelled"]
+
+
+def test_the_payers_confirmation_of_a_cancellation_is_not_late() -> None:
+    trial = two_granted(referral="R1")
+    trial.send(request(event="I11", referral="R1", control_id="C2"))
+    raw = answer(VISIT, granted("PA1"), THERAPY, granted("PA2"), event="I11", to="C2", referral="R1", control_id="D2")
+    assert "answer.late" not in rules(trial.send(raw))
+    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["cancelled", "cancelled", "cancelled"]
 
 
 def test_a_cancelled_request_may_be_made_again() -> None:

@@ -231,6 +231,21 @@ def test_p56_an_acknowledgement_in_an_unknown_character_set_is_not_answered_eith
     assert outcome.replies == []
 
 
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (request(VISIT).replace(b"|P|2.5\r", b"|P|2.5||more\r"), Location("MSH", 1, 14)),
+        (request(VISIT, "DSC|more|F"), Location("DSC")),
+        (request(VISIT, "ADD|rest of it"), Location("ADD")),
+    ],
+)
+def test_a_part_of_a_longer_message_is_not_taken_for_the_whole(raw: bytes, place: Location) -> None:
+    assert refusal(raw) == ("AE", [("207", place)])
+    outcome = Trial().send(raw)
+    assert (outcome.code, outcome.changes) == ("AE", ())
+    assert [finding.rule for finding in outcome.findings] == ["protocol.207"]
+
+
 # --- what is no message -------------------------------------------------------------------------------------------
 
 
