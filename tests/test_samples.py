@@ -9,7 +9,7 @@ import hl7
 import pytest
 
 from hl7auth.domain.document import shown
-from hl7auth.domain.semantics import Record
+from hl7auth.domain.intent import Record, shown_key
 from hl7auth.errors import Fault
 from hl7auth.flow.channel import SUPPORTED, find_channel
 from hl7auth.flow.decision import Disposition, Outcome
@@ -161,9 +161,7 @@ def test_authorizations(name: str) -> None:
 
 @samples
 def test_open_requests(name: str) -> None:
-    assert sorted(each.key.removeprefix("?") for each in records(name) if each.is_open) == sorted(
-        expected(name).open_requests
-    )
+    assert sorted(shown_key(each.key) for each in records(name) if each.is_open) == sorted(expected(name).open_requests)
 
 
 @samples

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.resources import shipped
 from hl7auth.rules.profile import resolved
-from hl7auth.rules.strict_yaml import Strict, load
+from hl7auth.rules.strict_yaml import Strict, load, place
 from hl7auth.wire import charset
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.versions import VERSIONS
@@ -100,7 +100,7 @@ def load_channel(path: Path) -> Channel:
     except ConfigError:
         raise
     except UserError as error:
-        raise ConfigError(f"{path}: profile: {error}") from None
+        raise ConfigError(f"{place(path, 'profile')}: profile: {error}") from None
     return Channel(file=file, path=path)
 
 
@@ -128,10 +128,10 @@ def _refuse_doubles(channels: list[Channel]) -> None:
     by_name: dict[str, Path] = {}
     by_address: dict[str, Path] = {}
     for channel in channels:
-        for seen, key in ((by_name, channel.name), (by_address, channel.file.listen)):
-            if key in seen and not (seen is by_address and key.startswith("tcp:0")):
-                raise ConfigError(f"{channel.path}: '{key}' is already used by {seen[key]}")
-            seen[key] = channel.path
+        for seen, key, value in ((by_name, "channel", channel.name), (by_address, "listen", channel.file.listen)):
+            if value in seen and not value.startswith("tcp:0:"):
+                raise ConfigError(f"{place(channel.path, key)}: {key}: '{value}' is already used by {seen[value]}")
+            seen[value] = channel.path
 
 
 def _all_in(names: tuple[str, ...], allowed: object, what: str) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class StatementRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SegmentRules:
-    """The rules of one segment; `fields[n]` is field n, `demanded` the numbers of those that may not be empty at will."""
+    """The rules of one segment; `fields[n]` is field n, `demanded` the numbers of those that may be missed."""
 
     name: str
     fields: list[FieldRule]

@@ -21,6 +21,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Step = int | str
 Model = TypeVar("Model", bound=BaseModel)
 
 #: A configuration is a page or ten; YAML aliases could make a small file a huge tree, so neither is accepted
@@ -48,6 +49,12 @@ def load(path: Path, model: type[Model]) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(path, node, error.errors(), model)[:3])) from None
+
+
+def place(path: Path, *keys: Step) -> str:
+    """`file:line` of a key in a file that was loaded before."""
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return f"{path}:{_follow(node, keys)[0] if node else 1}"
 
 
 def _read(path: Path) -> str:
@@ -83,9 +90,6 @@ def _repeated_keys(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             yield from _repeated_keys(value)
-
-
-Step = int | str
 
 
 def _explain(path: Path, node: yaml.Node, errors: Sequence[Any], model: type[BaseModel]) -> list[str]:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from hl7auth.domain.document import build, same_content, shown, with_provenance
-from hl7auth.domain.semantics import Intent
+from hl7auth.domain.intent import Intent
 from hl7auth.domain.status import Status
 from tests.messages import IMAGING, THERAPY, VISIT, Trial, answer, aut, granted, request
 

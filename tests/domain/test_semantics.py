@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hl7auth.domain.semantics import Intent, Record, Refused, apply, request_answered
+from hl7auth.domain.intent import Intent, Record
+from hl7auth.domain.semantics import Refused, apply, request_answered
 from hl7auth.domain.status import UNDECIDED
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.wire.ack import Location, Problem
@@ -57,8 +58,8 @@ def refused(trial: Trial, raw: bytes) -> Problem:
 
 def test_a_request_without_a_number_waits_under_its_control_id() -> None:
     trial = Trial()
-    assert changes(trial.send(request(VISIT, ASKED))) == [("?C1@FRONT", 1, "pended", "request")]
-    record = trial.memory.record("?C1@FRONT")
+    assert changes(trial.send(request(VISIT, ASKED))) == [("?#C1@FRONT", 1, "pended", "request")]
+    record = trial.memory.record("?#C1@FRONT")
     assert record is not None
     assert (record.is_request, record.is_open, record.control_id, record.requester) == (True, True, "C1", "FRONT")
     assert (record.document["key"], record.document["status"]) == ("C1@FRONT", "pended")
@@ -77,7 +78,7 @@ def test_a_request_in_a_referral_waits_under_the_referral() -> None:
      (("AL", "AL"), "pended"), (("NE", "SU"), "pended")],
 )  # fmt: skip
 def test_a_request_is_pended_once_its_sender_has_been_told_to_wait(modes: tuple[str, str], status: str) -> None:
-    assert changes(Trial().send(request(VISIT, modes=modes))) == [("?C1@FRONT", 1, status, "request")]
+    assert changes(Trial().send(request(VISIT, modes=modes))) == [("?#C1@FRONT", 1, status, "request")]
 
 
 def test_a_request_with_a_number_is_an_authorization_that_is_not_decided() -> None:
@@ -95,10 +96,10 @@ def test_a_request_never_overwrites_a_decision_and_is_kept_beside_it() -> None:
     trial = Trial()
     trial.send(answer(VISIT, granted("PA1")))
     more = request(VISIT, aut({6: "PA1", 8: "9", 9: "9"}), event="I09", control_id="C2")
-    assert changes(trial.send(more)) == [("?C2@FRONT", 1, "pended", "request")]
+    assert changes(trial.send(more)) == [("?#C2@FRONT", 1, "pended", "request")]
     assert trial.document("PA1@ACME")["authorized_treatments"] == {"quantity": "2"}
-    assert trial.document("?C2@FRONT")["concerns"] == ["PA1@ACME"]
-    assert trial.document("?C2@FRONT")["requested_treatments"] == {"quantity": "9"}
+    assert trial.document("?#C2@FRONT")["concerns"] == ["PA1@ACME"]
+    assert trial.document("?#C2@FRONT")["requested_treatments"] == {"quantity": "9"}
 
 
 @pytest.mark.parametrize("decision", [{9: "0"}, {8: "3", 9: "2"}, {9: "2"}])
@@ -176,10 +177,10 @@ def test_an_answer_belongs_to_the_request_that_msa_2_names() -> None:
     trial.send(request(VISIT, ASKED, control_id="C1"), request(THERAPY, ASKED, control_id="C2"))
     assert changes(trial.send(answer(THERAPY, granted("PA1", {8: "3"}), to="C2"))) == [
         ("PA1@ACME", 1, "partially_approved", "answer"),
-        ("?C2@FRONT", 2, "partially_approved", "answer"),
+        ("?#C2@FRONT", 2, "partially_approved", "answer"),
     ]
-    assert trial.statuses("?C1@FRONT") == ["pended"]
-    settled = trial.document("?C2@FRONT")
+    assert trial.statuses("?#C1@FRONT") == ["pended"]
+    settled = trial.document("?#C2@FRONT")
     assert (settled["identifier"], settled["authorized_treatments"]) == ("PA1", {"quantity": "2"})
     assert settled["patient"]["name"] == "Quill, Ivo"
 
@@ -188,7 +189,7 @@ def test_the_same_control_id_of_another_requester_is_another_request() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED), request(THERAPY, ASKED, sender="OTHER|EAST"))
     trial.send(answer(THERAPY, granted("PA1"), to="C1", receiver="OTHER|EAST"))
-    assert trial.statuses("?C1@FRONT", "?C1@OTHER") == ["pended", "approved"]
+    assert trial.statuses("?#C1@FRONT", "?#C1@OTHER") == ["pended", "approved"]
 
 
 def test_an_answer_that_names_no_request_belongs_to_that_of_its_referral() -> None:
@@ -249,8 +250,8 @@ def test_an_answer_with_several_numbers_decides_the_request() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, THERAPY, ASKED))
     trial.send(answer(VISIT, granted("PA1"), THERAPY, aut({6: "PA2", 9: "0"})))
-    assert trial.statuses("PA1@ACME", "PA2@ACME", "?C1@FRONT") == ["approved", "denied", "partially_approved"]
-    assert "identifier" not in trial.document("?C1@FRONT")
+    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT") == ["approved", "denied", "partially_approved"]
+    assert "identifier" not in trial.document("?#C1@FRONT")
 
 
 def test_an_answer_that_grants_several_numbers_by_their_dates_closes_the_request() -> None:
@@ -258,18 +259,18 @@ def test_an_answer_that_grants_several_numbers_by_their_dates_closes_the_request
     trial.send(request(VISIT, ASKED, THERAPY, ASKED))
     dated = {4: "20260401", 5: "20260930"}
     trial.send(answer(VISIT, aut({6: "PA1"} | dated), THERAPY, aut({6: "PA2"} | dated)))
-    assert trial.statuses("PA1@ACME", "PA2@ACME", "?C1@FRONT") == ["approved", "approved", "approved"]
+    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT") == ["approved", "approved", "approved"]
 
 
 def test_an_answer_may_say_that_it_still_pends() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED))
     trial.send(answer(VISIT, aut({8: "3"}), to="C1", control_id="D1"))
-    record = trial.memory.record("?C1@FRONT")
+    record = trial.memory.record("?#C1@FRONT")
     assert record is not None
     assert record.is_open
     trial.send(answer(VISIT, granted("PA1"), to="C1", control_id="D2"))
-    record = trial.memory.record("?C1@FRONT")
+    record = trial.memory.record("?#C1@FRONT")
     assert record is not None
     assert not record.is_open
 
@@ -378,9 +379,9 @@ def test_p60_a_receipt_is_no_answer() -> None:
     outcome = trial.send(answer(VISIT, granted("PA1"), code="CA"))
     assert changes(outcome) == []
     assert rules(outcome) == {"answer.receipt"}
-    assert trial.statuses("?C1@FRONT", "PA1@ACME") == ["pended", "-"]
+    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["pended", "-"]
     trial.send(answer(VISIT, granted("PA1"), control_id="D2"))
-    assert trial.statuses("?C1@FRONT", "PA1@ACME") == ["approved", "approved"]
+    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["approved", "approved"]
 
 
 # --- snapshots ----------------------------------------------------------------------------------------------------
@@ -614,7 +615,7 @@ def test_the_payer_may_reject_a_request_under_a_number_of_its_own() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED))
     trial.send(answer(VISIT, aut({6: "PA1"}), event="I11"))
-    assert trial.statuses("PA1@ACME", "?C1@FRONT") == ["cancelled", "cancelled"]
+    assert trial.statuses("PA1@ACME", "?#C1@FRONT") == ["cancelled", "cancelled"]
 
 
 def test_the_payers_confirmation_of_a_cancellation_is_not_late() -> None:

@@ -173,14 +173,14 @@ def test_p47_a_refusal_in_a_good_answer_is_a_denial() -> None:
     trial = Trial()
     outcome = trial.send(request(VISIT, aut({8: "3"})), answer(VISIT, aut({6: "PA1", 8: "3", 9: "0"})))
     assert outcome.code == "AA"
-    assert trial.statuses("PA1@ACME", "?C1@FRONT") == ["denied", "denied"]
+    assert trial.statuses("PA1@ACME", "?#C1@FRONT") == ["denied", "denied"]
 
 
 def test_p47_a_refusal_without_a_number_closes_the_request() -> None:
     trial = Trial()
     outcome = trial.send(request(VISIT, aut({8: "3"})), answer(VISIT, aut({8: "3", 9: "0"})))
     assert rules(outcome) == set()
-    assert trial.statuses("?C1@FRONT") == ["denied"]
+    assert trial.statuses("?#C1@FRONT") == ["denied"]
 
 
 def test_p50_a_number_is_no_approval_when_the_line_is_refused() -> None:

@@ -78,7 +78,7 @@ def test_an_answer_names_what_it_answers_and_whom() -> None:
     intent = planned(answer(VISIT, granted("PA1"), to="C7")).intent
     assert intent is not None
     assert (intent.answers, intent.requester, intent.is_request, intent.receipt_only) == ("C7", "FRONT", False, False)
-    assert intent.request_key == "?C7@FRONT"
+    assert intent.request_key == "?#C7@FRONT"
     without = planned(message(PRD, PID, VISIT, kind="RRI", event="I12")).intent
     assert without is not None
     assert without.answers == ""
@@ -406,7 +406,7 @@ def test_p14_trailing_separators_say_nothing(one: str, other: str) -> None:
     assert plans[0].digest == plans[1].digest
     first.send(request(VISIT, one))
     second.send(request(VISIT, other))
-    assert first.document("?C1@FRONT") == second.document("?C1@FRONT")
+    assert first.document("?#C1@FRONT") == second.document("?#C1@FRONT")
 
 
 def test_p14_neither_does_the_end_of_the_last_segment() -> None:
