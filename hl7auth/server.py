@@ -55,11 +55,10 @@ class Server:
 
     async def stop(self) -> None:
         """No new connections; what was received is committed and answered; then everything is closed."""
+        log("server.stopping", "stopping")
         for port in self._ports:
             stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening)
             await stopped
-        while self._intake.waiting:
-            self._intake.flush()
         connections = [connection for factory in self._factories for connection in list(factory.connections)]
         for connection in connections:
             connection.close_when_answered()
@@ -69,10 +68,13 @@ class Server:
 
     async def _until_closed(self) -> None:
         deadline = self._reactor.seconds() + GRACE_SECONDS
-        while any(factory.connections for factory in self._factories) and self._reactor.seconds() < deadline:
+        while self._busy() and self._reactor.seconds() < deadline:
             pause: defer.Deferred[None] = defer.Deferred()
             self._reactor.callLater(0.02, pause.callback, None)
             await pause
+
+    def _busy(self) -> bool:
+        return bool(self._intake.waiting) or any(factory.connections for factory in self._factories)
 
     async def _listen(self, channel: Channel, factory: MllpFactory) -> Any:
         try:

@@ -8,14 +8,19 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import pytest
+
 from hl7auth.domain.authorization import Claim, read_claims
 from hl7auth.domain.document import Document
+from hl7auth.domain.intent import Intent
+from hl7auth.domain.semantics import Refused, apply
 from hl7auth.flow.channel import Channel, find_channel
-from hl7auth.flow.decision import Outcome, decide
+from hl7auth.flow.decision import Disposition, Outcome, decide
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.flow.trial import TRIAL_TIME, Memory
 from hl7auth.rules.dictionary import dictionary
 from hl7auth.rules.structure import layout
+from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.message import Message, parse
 
 FRONT, PAYER = "FRONT|NORTH", "PAYER|SOUTH"
@@ -142,3 +147,55 @@ def texts(outcome: Outcome, codec: str = "ascii") -> list[list[str]]:
 def rules(outcome: Outcome) -> set[str]:
     """The rules that the findings of an outcome name."""
     return {finding.rule for finding in outcome.findings}
+
+
+ASKED = aut({8: "3"})
+OTHER_PATIENT = b"PID|||90002^^^NORTH||Reed^Ada||19751212"
+
+
+def intent(trial: Trial, raw: bytes) -> Intent:
+    """What a message says; it must not be refused before."""
+    found = trial.plan(raw).intent
+    assert found is not None
+    return found
+
+
+def changes(outcome: Outcome) -> list[tuple[str, int, str, str]]:
+    """Key, version, status and rule of each change; the outcome must be an accepted one."""
+    assert outcome.disposition is Disposition.ACCEPTED, outcome.findings
+    return [(each.record.key, each.record.version, each.record.status, each.rule) for each in outcome.changes]
+
+
+def refused(trial: Trial, raw: bytes) -> Problem:
+    """The one problem for which the message is refused."""
+    with pytest.raises(Refused) as caught:
+        apply(intent(trial, raw), trial.memory)
+    (problem,) = caught.value.problems
+    assert trial.send(raw).changes == ()
+    return problem
+
+
+def two_granted(**head: Any) -> Trial:
+    """A referral with two authorizations."""
+    trial = Trial()
+    trial.send(request(VISIT, ASKED, THERAPY, ASKED, **head))
+    trial.send(answer(VISIT, granted("PA1"), THERAPY, granted("PA2"), **head))
+    return trial
+
+
+def planned(raw: bytes, *notes: str) -> Plan:
+    """The plan of a message alone."""
+    return Trial().plan(raw, notes)
+
+
+def refusal(raw: bytes) -> tuple[str, list[tuple[str, Location | None]]]:
+    """The acknowledgement code of the refusal, and code and place of each problem."""
+    found = planned(raw).refusal
+    assert found is not None
+    return found.ack, [(problem.code, problem.location) for problem in found.problems]
+
+
+def reply_to(raw: bytes) -> list[str]:
+    """The segments of the one reply."""
+    (lines,) = texts(Trial().send(raw))
+    return lines

@@ -93,6 +93,13 @@ class _Body:
         self.version = version
         self.marks = request.delimiters
         self.own = {aut.segment.start: (claim, aut) for claim in claims for aut in claim.auts}
+        self.places = {
+            line.aut.segment.start: (place, line.procedure.value(3))
+            for claim in claims
+            for place, line in enumerate(claim.lines)
+            if line.aut
+        }
+        self.decided = {key: _by_procedure(document) for key, document in now.documents.items()}
 
     def lines(self, allowed: frozenset[str]) -> list[str]:
         segments = [each for each in self.request.segments if each.name in allowed and each.name not in _HEAD]
@@ -121,10 +128,18 @@ class _Body:
         document = self.now.documents.get(claim.identifier.key) if claim and claim.identifier else None
         if claim is None or aut is None or document is None or Status(document["status"]) in UNDECIDED:
             return self.pended(segment)
-        values = document if claim.top is aut else _line_of(document, claim, aut)
+        values = document if claim.top is aut else self.line_of(document, aut)
         if values is None:
             return self.pended(segment)
         return self.write(values, _status(values, document), aut.raw_identifier)
+
+    def line_of(self, document: Document, aut: Aut) -> Values | None:
+        """The stored line of the same procedure or, where it has no code, of the same place; None if undecided."""
+        place, code = self.places[aut.segment.start]
+        lines = document.get("lines", [])
+        if code:
+            return self.decided[document["key"]].get(code)
+        return lines[place] if place < len(lines) else None
 
     def pended(self, segment: Segment) -> str:
         fields = list(segment.fields[:29])
@@ -173,14 +188,10 @@ def _status(values: Values, document: Document) -> Status:
     return Status(values["status"] if "status" in values else document["status"])
 
 
-def _line_of(document: Document, claim: Claim, aut: Aut) -> Document | None:
-    """The stored line of the same procedure or, where it has no code, of the same place; None if nobody decided it."""
-    place = next(at for at, line in enumerate(claim.lines) if line.aut is aut)
-    lines = document.get("lines", [])
-    code = claim.lines[place].procedure.value(3)
-    if not code:
-        return lines[place] if place < len(lines) else None
-    return next((line for line in lines if line.get("procedure", {}).get("code") == code and "payor" in line), None)
+def _by_procedure(document: Document) -> dict[str, Values]:
+    """The lines that had an AUT of their own, by the code of their procedure; the first of a code counts."""
+    lines = [line for line in document.get("lines", []) if "payor" in line]
+    return {line.get("procedure", {}).get("code", ""): line for line in reversed(lines)}
 
 
 @cache

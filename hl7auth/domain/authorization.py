@@ -1,6 +1,6 @@
 """What a message claims about authorizations: each AUT with its place, grouped by the authorization it belongs to.
 
-Imports wire, rules.structure (the layout) and domain.values only.
+Imports wire, rules.structure (the layout), rules.datatypes and domain.values only.
 
 Which AUTs are one authorization: those with the same AUT-6 and assigner. An AUT under a procedure without a number
 belongs to the number of the message-level AUT; AUTs with different numbers are different authorizations.
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hl7auth.domain.values import Values, iso_date, read_aut, read_code
+from hl7auth.rules.datatypes import is_timestamp
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
 from hl7auth.wire.message import NULL, Header, Message, Segment, part
 
@@ -123,7 +124,8 @@ def patient(message: Message) -> Values:
         "id": identifier[0],
         "assigner": part(identifier[3], sub, 1) or part(identifier[5], sub, 1),
         "name": name,
-        "birth_date": iso_date(pid.components(7)[0]),
+        # a date that is none (00000000) says nothing
+        "birth_date": iso_date(born) if is_timestamp(born := pid.components(7)[0]) else "",
     }
     return {key: value for key, value in values.items() if value and NULL not in value}
 

@@ -60,8 +60,10 @@ class _Reader:
     def __call__(self, component: int, subcomponent: int = 0) -> str:
         marks = self.marks
         text = part(self.raw, marks.component, component)
-        # a trailing separator says nothing
-        text = part(text, marks.subcomponent, subcomponent) if subcomponent else text.rstrip(marks.subcomponent or None)
+        if subcomponent:
+            text = part(text, marks.subcomponent, subcomponent)
+        elif marks.subcomponent:
+            text = text.rstrip(marks.subcomponent)  # a trailing separator says nothing
         return "" if text == NULL else unescape(text, self.marks)
 
 
@@ -202,7 +204,10 @@ AUT_FIELDS = (
 _QUANTITIES_HAVE_UNITS = 12
 """AUT has so many fields since 2.7, when AUT-8 and AUT-9 changed from NM to CQ."""
 
+_UNREAD = object()
 _REMEMBERED = 2_000
+_REMEMBERED_LENGTH = 256
+"""Longer values do not repeat: to remember them would only cost memory."""
 _memory: dict[Delimiters, list[dict[str, Any]]] = {}
 
 
@@ -214,11 +219,13 @@ def read_aut(segment: Segment) -> Values:
         raw = fields[field.number] if field.number < count else ""
         if not raw:
             continue
-        if raw not in seen:
-            if len(seen) >= _REMEMBERED:
-                seen.clear()
-            seen[raw] = _read(field, raw, segment.delimiters)
-        value = seen[raw]
+        value = seen.get(raw, _UNREAD)
+        if value is _UNREAD:
+            value = _read(field, raw, segment.delimiters)
+            if len(raw) <= _REMEMBERED_LENGTH:
+                if len(seen) >= _REMEMBERED:
+                    seen.clear()
+                seen[raw] = value
         if value or raw == NULL:
             values[field.key] = value
     return values
@@ -244,10 +251,18 @@ def write_code(value: Values, marks: Delimiters) -> str:
     return _write_code(value, _Writer(marks))
 
 
-@lru_cache(maxsize=8192)
 def read_code(raw: str, marks: Delimiters) -> Values | None:
     """A coded value (CE, CWE) as {code, text, system, alternate}; shared, so not to be changed in place."""
-    return None if raw in ("", NULL) else _read_code(_Reader(raw, marks))
+    if raw in ("", NULL):
+        return None
+    return _known_code(raw, marks) if len(raw) <= _REMEMBERED_LENGTH else _code(raw, marks)
+
+
+def _code(raw: str, marks: Delimiters) -> Values | None:
+    return _read_code(_Reader(part(raw, marks.repetition, 1), marks))
+
+
+_known_code = lru_cache(maxsize=8192)(_code)
 
 
 def _read(field: AutField, raw: str, marks: Delimiters) -> Any:

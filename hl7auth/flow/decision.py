@@ -174,7 +174,14 @@ def _reply(plan: Plan, number: int) -> Reply:
 
 
 def _encoded(plan: Plan, text: str) -> bytes:
-    """In the bytes that the sender used; what they can not carry becomes escapes."""
+    """In the bytes that the sender used; what they can not carry becomes escapes.
+
+    Framing bytes that a sender left raw inside a segment are never sent back raw: they would end the frame.
+    """
+    mark = plan.delimiters.escape
+    for byte in ("\x0b", "\x1c"):
+        if byte in text:
+            text = text.replace(byte, f"{mark}X{ord(byte):02X}{mark}" if mark else "?")
     if plan.message is None:
         return text.encode("ascii", "replace")
     if not plan.message.charset:

@@ -22,12 +22,18 @@ from hl7auth.rules.profile import StatusMap
 from hl7auth.rules.structure import Layout, layout
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
+from hl7auth.wire.escapes import escape
 from hl7auth.wire.message import Header, Message, Segment, canonical, parse, read_header
 
 #: Never answered, whatever they ask for: an answer to an answer is how loops begin
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
 _JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
+_COPIED = ("PID", "DG1", "RF1")
+MAX_COPIED = 4 * 1024 * 1024
+"""Characters of patient, diagnoses and referral over all authorizations of a message, each of which keeps its own copy:
+a thousand authorizations with 4 KB each are far beyond any referral."""
+
 _NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
 
@@ -108,9 +114,8 @@ def salvage(raw: bytes) -> tuple[Header, Delimiters]:
         return read_header(Segment(line, delimiters))._replace(charset=""), delimiters
     except Fault:
         fields = line.split(line[3])
-        return _NO_HEADER._replace(
-            control_id=fields[9] if len(fields) > 9 and fields[9].isprintable() else ""
-        ), Delimiters()
+        control_id = fields[9] if len(fields) > 9 and fields[9].isprintable() else ""
+        return _NO_HEADER._replace(control_id=control_id, raw_control_id=escape(control_id, Delimiters())), Delimiters()
 
 
 def _plan_message(
@@ -145,6 +150,9 @@ def _plan_message(
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors))
     claims = read_claims(message, where)
+    if len(claims) * sum(len(each.text) for name in _COPIED for each in message.all(name)) > MAX_COPIED:
+        text = "the patient and the diagnoses are too large for so many authorizations in one message"
+        return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)))
     intent = _intent(message, message_id, claims, profile.profile.status or StatusMap(), common[7])
     return Plan(*common, where, findings, None, intent, digest(message, channel))
 

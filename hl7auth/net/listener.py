@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +30,24 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 END_BLOCK_SECONDS = 0.25
 """How long the CR after a FS may take before the frame counts as ended without it."""
+
+MAX_PENDING = 16
+"""Messages of one connection under way: enough for every batch, few enough that no sender keeps others waiting."""
+
+MAX_RECEIVED = 1_000_000
+"""No bound: what a closed connection had sent whole is still taken; one read of 64 KB is the most that can wait."""
+
+MAX_REFUSED = 16
+"""Broken frames in a row after which a sender is taken for a broken one."""
+
+MAX_NOISE = 1024 * 1024
+"""Bytes outside of frames that a connection may send: log lines and keep-alives stay far below."""
+
+CLOSE_SECONDS = 10.0
+"""How long a connection that is to be closed may take to read its last replies."""
+
+#: An empty block, and the commit blocks of MLLP release 2: no messages, and to answer them would start a loop
+_NO_MESSAGE = frozenset({b"", b"\x06", b"\x15"})
 
 _DISCARD_LIMIT = 4
 """A sender that goes on for so many times the largest message without an end block will never come to one."""
@@ -125,9 +143,9 @@ class Intake:
         return len(self._queue)
 
 
-@implementer(IPushProducer)
+@implementer(IPushProducer, IHalfCloseableProtocol)
 class MllpConnection(Protocol):
-    """One connection. As a producer it stops reading while its peer does not read the replies."""
+    """One connection. It is read no further while its peer does not read replies, or has enough under way."""
 
     def __init__(self, factory: "MllpFactory", peer: str) -> None:
         self._owner = factory
@@ -135,10 +153,12 @@ class MllpConnection(Protocol):
         self._deframer = Deframer(framing.max_bytes, framing.lenient)
         self._peer = peer
         self._held = 0
-        self._timer: Timer | None = None
-        self._action: Callable[[], None] | None = None
+        self._received: deque[Frame] = deque()
         self._pending = 0
+        self._refused = 0
+        self._pauses: set[str] = set()
         self._closing = False
+        self._timers: dict[str, Timer] = {}
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Refuses what is too many; else starts to wait for a first message."""
@@ -148,26 +168,41 @@ class MllpConnection(Protocol):
             return
         self._wire.setTcpNoDelay(True)
         self._wire.registerProducer(self, True)
-        self._wait()
+        self._expect_message()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Frames become plans; an unfinished one is timed."""
-        deframer = self._deframer
-        for each in deframer.feed(data):
-            self._plan(each)
+        """Frames become plans; an unfinished one is timed as a whole."""
+        frames = self._deframer.feed(data)
+        self._received.extend(frames)
         self._account()
-        if deframer.discarded > _DISCARD_LIMIT * self._owner.channel.file.framing.max_bytes:
-            self._give_up("endless frame")
+        self._take()
+        if frames:
+            self._cancel("slow")
+        if self._is_nonsense():
+            self._give_up("nonsense")
         elif self._owner.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
             self._give_up("memory")
         else:
-            self._wait()
+            self._expect_message()
+
+    def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        """The peer sends no more, but may still read: it gets the replies to what it has sent."""
+        self._received.extend([*self._deframer.flush(), *self._deframer.close()])
+        self._account()
+        self._take()
+        self.close_when_answered()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        """The peer reads no more: there is nobody left to tell."""
+        self._wire.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802, ARG002 - Twisted's name
         """What was received whole is still committed; there is only nobody left to tell."""
-        self._cancel_timer()
+        for name in list(self._timers):
+            self._cancel(name)
         self._owner.intake.waiting_bytes -= self._held
         self._held = 0
+        self._take(MAX_RECEIVED)
         self._owner.leave(self)
 
     def answer(self, outcome: Outcome) -> None:
@@ -177,85 +212,131 @@ class MllpConnection(Protocol):
         replies = outcome.replies
         if replies:
             self._wire.write(b"".join([frame(reply) for reply in replies]))
-        if self._closing and not self._pending:
-            self._wire.loseConnection()
+        if self._received:
+            self._take()
+        if self._closing:
+            self._close_if_answered()
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The peer does not read its replies: stop reading its messages."""
-        self._wire.pauseProducing()
+        self._pause("unread replies")
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The replies are through."""
-        self._wire.resumeProducing()
+        self._go_on("unread replies")
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is gone."""
 
     def close_when_answered(self) -> None:
-        """Ends the connection as soon as everything received is answered."""
-        self._closing = True
-        self._cancel_timer()
-        if not self._pending:
+        """Ends the connection as soon as everything received is answered, or after a while without that."""
+        if not self._closing:
+            self._closing = True
+            for name in list(self._timers):
+                self._cancel(name)
+            self._set("closing", CLOSE_SECONDS, self._wire.abortConnection)
+        self._close_if_answered()
+
+    def _close_if_answered(self) -> None:
+        if not self._pending and not self._received:
             self._wire.loseConnection()
+
+    def _take(self, most: int = 0) -> None:
+        """Plans what was received, up to the share that one connection may have under way."""
+        while self._received and self._pending < (most or MAX_PENDING):
+            self._plan(self._received.popleft())
+            if self._refused > MAX_REFUSED:
+                self._give_up("broken frames")
+        if self._received:
+            self._pause("enough under way")
+        else:
+            self._go_on("enough under way")
 
     def _plan(self, received: Frame) -> None:
         factory = self._owner
         intake, channel = factory.intake, factory.channel
+        if received.payload in _NO_MESSAGE:
+            return
         self._pending += 1
         if received.refused:
+            self._refused += 1
             reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
             planned = refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
         else:
+            self._refused = 0
             planned = plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
         intake.submit(self, planned)
+
+    def _pause(self, reason: str) -> None:
+        if not self._pauses:
+            self._wire.pauseProducing()
+        self._pauses.add(reason)
+
+    def _go_on(self, reason: str) -> None:
+        if reason in self._pauses:
+            self._pauses.remove(reason)
+            if not self._pauses and not self._closing:
+                self._wire.resumeProducing()
 
     def _account(self) -> None:
         held = self._deframer.buffered
         self._owner.intake.waiting_bytes += held - self._held
         self._held = held
 
+    def _is_nonsense(self) -> bool:
+        """Noise without end, or a frame without end: no message will come of it."""
+        largest = self._owner.channel.file.framing.max_bytes
+        return self._deframer.discarded > _DISCARD_LIMIT * largest or self._deframer.noise_bytes > MAX_NOISE
+
     def _give_up(self, reason: str) -> None:
         log("connection.cut", "a sender went beyond all bounds", channel=self._owner.channel.name, reason=reason)
         CONNECTIONS.labels(self._owner.channel.name, reason).inc()
+        self._received.clear()
         self.close_when_answered()
 
-    def _wait(self) -> None:
-        """One timer: for the byte after a FS, for the rest of a message, or for the next message."""
+    def _expect_message(self) -> None:
+        """The clocks: for the byte after a FS, for the rest of a message, else for the next message."""
+        if self._closing:
+            return
         limits = self._owner.channel.file.limits
         if self._deframer.pending_end:
-            self._set_timer(END_BLOCK_SECONDS, self._end_block_missing, restart=True)
-        elif self._deframer.in_frame:
-            self._set_timer(limits.message_seconds, self._too_slow, restart=False)
-        else:
-            self._set_timer(limits.idle_seconds, self._idle, restart=True)
+            self._set("end block", END_BLOCK_SECONDS, self._end_block_missing)
+        if not self._deframer.in_frame:
+            self._set("message", limits.idle_seconds, self._idle)
+        elif "slow" not in self._timers:
+            # set once for the whole message: bytes that trickle in do not start its time anew
+            self._cancel("message")
+            self._set("slow", limits.message_seconds, self._too_slow)
 
-    def _set_timer(self, seconds: float, action: Callable[[], None], *, restart: bool) -> None:
-        """A message is timed as a whole: bytes that trickle in do not start its time anew."""
-        if self._timer is not None and self._timer.active() and self._action == action:
-            if restart:
-                self._timer.reset(seconds)
+    def _set(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        timer = self._timers.get(name)
+        if timer is not None and timer.active():
+            timer.reset(seconds)
             return
-        self._cancel_timer()
-        self._action = action
-        self._timer = self._owner.intake.reactor.callLater(seconds, action)
+        self._timers[name] = self._owner.intake.reactor.callLater(seconds, action)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None and timer.active():
+            timer.cancel()
 
     def _end_block_missing(self) -> None:
-        for each in self._deframer.flush():
-            self._plan(each)
+        self._cancel("end block")
+        self._received.extend(self._deframer.flush())
         self._account()
-        self._wait()
+        self._take()
+        self._cancel("slow")
+        self._expect_message()
 
     def _too_slow(self) -> None:
-        CONNECTIONS.labels(self._owner.channel.name, "slow").inc()
-        self.close_when_answered()
+        self._end("slow", "a message took too long")
 
     def _idle(self) -> None:
-        CONNECTIONS.labels(self._owner.channel.name, "idle").inc()
+        self._end("idle", "nothing came for too long")
+
+    def _end(self, reason: str, sentence: str) -> None:
+        log("connection.closed", sentence, channel=self._owner.channel.name, reason=reason)
+        CONNECTIONS.labels(self._owner.channel.name, reason).inc()
         self.close_when_answered()
 
 

@@ -55,6 +55,9 @@ def finding_entry(finding: Finding) -> dict[str, object]:
     }
 
 
+MAX_FINDINGS = 200
+"""Findings of one message: nobody reads more, and a bad message must not cost more to report than to read."""
+
 NOTES = {
     "start-block-missing": "the frame had no start block",
     "end-block-without-cr": "the frame did not end with FS CR",
@@ -83,7 +86,16 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
         seen[name] = occurrence = seen.get(name, 0) + 1
         if name in known:
             findings += _check_segment(message, segment, occurrence, known[name], good[name])
-    return findings
+            if len(findings) > MAX_FINDINGS:
+                break
+    return findings if len(findings) <= MAX_FINDINGS else [*findings[:MAX_FINDINGS], _too_many(findings[MAX_FINDINGS:])]
+
+
+def _too_many(left_out: list[Finding]) -> Finding:
+    """Stands for what is not listed; an error if one of those is."""
+    severity: Severity = "error" if any(finding.severity == "error" for finding in left_out) else "warning"
+    text = f"more than {MAX_FINDINGS} findings: the rest of the message was not checked"
+    return Finding("check.limit", severity, "MSH", text, "199", Location("MSH"), 0, 0)
 
 
 def _check_segment(
@@ -94,9 +106,8 @@ def _check_segment(
     for number in [at for at, (raw, seen) in enumerate(zip(fields, good, strict=False)) if raw and raw not in seen]:
         findings += _check_field(message, segment, occurrence, rules.fields[number], good[number])
     count = len(fields)
-    for number in range(len(good), count):
-        if fields[number]:
-            findings.append(_surplus(message, segment, occurrence, number))
+    if count > len(good) and any(fields[len(good) :]):
+        findings.append(_surplus(message, segment, occurrence, len(good)))
     for number in rules.demanded:
         if number >= count or not fields[number]:
             findings += _missing(message, segment, occurrence, rules.fields[number])
@@ -134,7 +145,8 @@ def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRul
 
 def _surplus(message: Message, segment: Segment, occurrence: int, number: int) -> Finding:
     path = f"{segment.name}-{number}"
-    verdict = Verdict(f"{path}.unexpected", "warning", "199", f"{path} does not exist in this version")
+    text = f"{path} and what follows does not exist in this version"
+    verdict = Verdict(f"{path}.unexpected", "warning", "199", text)
     return _at_field(message, segment, occurrence, number, verdict)
 
 
@@ -176,16 +188,25 @@ def _note(message: Message, note: str) -> Finding:
 
 
 def _structure_findings(message: Message, profile: CompiledProfile, layout: structure.Layout) -> Iterator[Finding]:
-    for fault in layout.faults:
-        kind, index, name = fault.fault, fault.index, fault.name
-        occurrence = sum(segment.name == name for segment in message.segments[: index + 1])
-        segment = message.segments[max(index, 0)]
-        start, end = message.byte_range(segment.start, segment.start + len(segment.text))
-        if kind is structure.Fault.MISSING:
-            occurrence, start = occurrence + 1, end
-        severity, code, text = _structure_verdict(kind, name, profile)
-        path = name if occurrence <= 1 else f"{name}[{occurrence}]"
-        yield Finding(f"structure.{kind}", severity, path, text, code, Location(name, max(occurrence, 1)), start, end)
+    counts: dict[str, int] = {}
+    reached = 0
+    for fault in layout.faults[: MAX_FINDINGS + 1]:
+        for segment in message.segments[reached : fault.index + 1]:
+            counts[segment.name] = counts.get(segment.name, 0) + 1
+        reached = max(reached, fault.index + 1)
+        yield _structure_finding(message, profile, fault, counts.get(fault.name, 0))
+
+
+def _structure_finding(
+    message: Message, profile: CompiledProfile, fault: structure.StructureFault, occurrence: int
+) -> Finding:
+    kind, name, segment = fault.fault, fault.name, message.segments[max(fault.index, 0)]
+    start, end = message.byte_range(segment.start, segment.start + len(segment.text))
+    if kind is structure.Fault.MISSING:
+        occurrence, start = occurrence + 1, end
+    severity, code, text = _structure_verdict(kind, name, profile)
+    path = name if occurrence <= 1 else f"{name}[{occurrence}]"
+    return Finding(f"structure.{kind}", severity, path, text, code, Location(name, max(occurrence, 1)), start, end)
 
 
 def _structure_verdict(kind: structure.Fault, name: str, profile: CompiledProfile) -> tuple[Severity, str, str]:

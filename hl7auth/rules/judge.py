@@ -10,6 +10,9 @@ from hl7auth.rules.profile import Severity, Verb
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import NULL, part
 
+MAX_VERDICTS = 10
+"""Verdicts on one field: ten wrong repetitions tell as much as ten thousand."""
+
 __all__ = ["Verdict", "judge"]
 
 
@@ -29,7 +32,9 @@ def judge(rule: FieldRule, raw: str, marks: Delimiters) -> tuple[Verdict, ...]:
     for number, repetition in enumerate(repetitions, start=1):
         if repetition and repetition != NULL:
             verdicts += _judge_repetition(rule, repetition, marks, number)
-    return tuple(verdicts)
+        if len(verdicts) >= MAX_VERDICTS:
+            break
+    return tuple(verdicts[:MAX_VERDICTS])
 
 
 def _judge_repetition(rule: FieldRule, raw: str, marks: Delimiters, number: int) -> Iterator[Verdict]:

@@ -116,7 +116,7 @@ def _prepare_file(database: str | None, create: bool) -> None:
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 10000")
+    cursor.execute("PRAGMA busy_timeout = 2000")  # milliseconds; the senders wait as long, and may then send again
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB: the indexes of a few million messages

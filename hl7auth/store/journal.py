@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.domain.intent import Change
 from hl7auth.flow.decision import Outcome, decide, failed
@@ -39,10 +39,15 @@ class Journal:
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The outcomes of the plans, in order, each durable, or `failed` where that could not be had. Never raises.
 
-        A batch that the database refuses is tried again message by message, so that one can not hurt the others.
+        A batch that the database refuses is tried again message by message, so that one can not hurt the others. Where
+        the database itself is the trouble (locked, full, gone), all are told at once instead: to try each would keep
+        every sender waiting as many times.
         """
         try:
             return self._commit(plans)
+        except OperationalError as error:
+            self._give_up(error, len(plans))
+            return [failed(plan) for plan in plans]
         except Exception as error:
             self._give_up(error, len(plans))
         if len(plans) == 1:

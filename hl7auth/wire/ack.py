@@ -106,7 +106,9 @@ def msh(reply: Reply, kind: str, accept: str = "", application: str = "") -> str
     h, f, marks = reply.header, reply.delimiters.field, reply.delimiters
     theirs = h.parties
     parties = (theirs[2], theirs[3], theirs[0], theirs[1])
-    head = f"MSH{f}{marks.encoding_characters}{f}{f.join(parties)}{f}{reply.timestamp}{f}{f}{kind}{f}"
+    # a sender may use the sign of the time zone as a delimiter
+    sent_at = reply.timestamp if not set("+-") & set(marks.field + marks.encoding_characters) else reply.timestamp[:14]
+    head = f"MSH{f}{marks.encoding_characters}{f}{f.join(parties)}{f}{sent_at}{f}{f}{kind}{f}"
     head += f"{reply.control_id}{f}{escape(h.processing_id, marks) or 'P'}{f}{reply_version(h)}"
     if accept or application or h.charset:
         head += f"{f}{f}{f}{accept}{f}{application}"
@@ -116,7 +118,7 @@ def msh(reply: Reply, kind: str, accept: str = "", application: str = "") -> str
 def msa(reply: Reply, code: str, text: str = "") -> str:
     """The MSA of a reply. MSA-3 went out of use with 2.7; MSA-2 is the sender's MSH-10 in full, whatever its length."""
     f, marks = reply.delimiters.field, reply.delimiters
-    line = f"MSA{f}{code}{f}{escape(reply.header.control_id, marks)}"
+    line = f"MSA{f}{code}{f}{reply.header.raw_control_id}"
     if text and not at_least(reply_version(reply.header), "2.7"):
         line += f + escape(text[:80], marks)  # MSA-3 is ST 80
     return line
@@ -164,7 +166,13 @@ def _err_1(problem: Problem, version: str, marks: Delimiters) -> str:
 def _err_since_25(problem: Problem, version: str, marks: Delimiters) -> str:
     code, application_code = condition(problem.code, version)
     c = marks.component
-    fields = ["ERR", "", _erl(problem.location, c), c.join((code, ERROR_CONDITIONS[code], "HL70357")), problem.severity]
+    fields = [
+        "ERR",
+        "",
+        _erl(problem.location, c),
+        c.join((code, escape(ERROR_CONDITIONS[code], marks), "HL70357")),
+        problem.severity,
+    ]
     fields += [f"{application_code}{c}{c}HL70533" if application_code else "", "", escape(problem.rule, marks)]
     fields += [escape(problem.text[:250], marks)]  # ERR-8 is TX 250
     return marks.field.join(fields).rstrip(marks.field)

@@ -113,7 +113,7 @@ class Segment:
 class Header(NamedTuple):
     """What MSH says, unescaped, each in its first component unless named otherwise (chapter 2, 2.14.9).
 
-    `parties` are MSH-3 to MSH-6 as they were sent, with all their components, for the MSH of a reply.
+    `parties` are MSH-3 to MSH-6, `raw_control_id` is MSH-10, exactly as they were sent: so they come back in a reply.
     """
 
     sending_application: str
@@ -132,6 +132,7 @@ class Header(NamedTuple):
     application_acknowledgment: str
     charset: str
     parties: tuple[str, str, str, str] = ("", "", "", "")
+    raw_control_id: str = ""
 
     @property
     def event(self) -> str:
@@ -159,7 +160,7 @@ class Message:
     def header(self) -> Header:
         """MSH as a Header."""
         if self._header is None:
-            self._header = read_header(self.segments[0])
+            self._header = read_header(self.segments[0])._replace(charset=self.charset)
         return self._header
 
     def all(self, name: str) -> list[Segment]:
@@ -301,5 +302,5 @@ def read_header(msh: Segment) -> Header:
         first(3), first(4), first(5), first(6), fields[7], kind[0], kind[1] if len(kind) > 1 else "",
         kind[2] if len(kind) > 2 else "", unescape(fields[10], marks), first(11), first(12), fields[13],
         first(15), first(16), part(fields[18], marks.repetition, 1),
-        (fields[3], fields[4], fields[5], fields[6]),
+        (fields[3], fields[4], fields[5], fields[6]), fields[10],
     )  # fmt: skip

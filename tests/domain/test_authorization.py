@@ -160,6 +160,7 @@ def values_of(segment: str, version: str = "2.5") -> Any:
         ("PID|||77001^^^NORTH~9^^^SOUTH||^Ivo~Alias", {"id": "77001", "assigner": "NORTH", "name": "Ivo"}),
         ("PID|||77001||van&Quill&v^Ivo", {"id": "77001", "name": "van, Ivo"}),
         ('PID|||77001||""||""', {"id": "77001"}),
+        ("PID|||77001||||00000000", {"id": "77001"}),  # P49
         ("PID|", {}),
     ],
 )  # fmt: skip

@@ -169,6 +169,15 @@ def test_p46_lines_decide_where_the_header_names_no_status() -> None:
     assert lines_of(trial) == ["denied", "approved"]
 
 
+def test_a_line_is_granted_by_its_dates_where_the_message_level_has_the_number() -> None:
+    trial = Trial()
+    trial.send(request(VISIT, aut({8: "3"})))
+    trial.send(answer(VISIT, aut({4: "20260401"}), top=aut({4: "20260401"}), control_id="D1"))
+    assert [line["status"] for line in trial.document("?#C1@FRONT")["lines"]] == ["pended"]
+    trial.send(answer(VISIT, aut({4: "20260401"}), top=aut({4: "20260401", 6: "PA1"}), control_id="D2"))
+    assert lines_of(trial) == ["approved"]
+
+
 def test_p47_a_refusal_in_a_good_answer_is_a_denial() -> None:
     trial = Trial()
     outcome = trial.send(request(VISIT, aut({8: "3"})), answer(VISIT, aut({6: "PA1", 8: "3", 9: "0"})))

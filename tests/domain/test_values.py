@@ -310,6 +310,17 @@ def test_more_values_and_delimiters_than_are_remembered_are_still_read_right() -
         assert value_of(1, f"GOLD{mark}Gold", Delimiters("|", mark)) == {"code": "GOLD", "text": "Gold"}
 
 
+def test_long_values_are_read_right_each_time() -> None:
+    for text in ("a" * 5_000, "b" * 5_000, "a" * 5_000):
+        assert value_of(28, text) == text
+        assert read_code(f"{text}^{text}", USUAL) == {"code": text, "text": text}
+
+
+def test_blanks_are_part_of_a_value_with_and_without_subcomponents() -> None:
+    for marks in (USUAL, NO_SUBCOMPONENTS):
+        assert value_of(1, "GOLD ^Gold plan ", marks) == {"code": "GOLD ", "text": "Gold plan "}
+
+
 def test_one_reading_is_not_changed_through_another() -> None:
     same = segment({1: "GOLD^Gold", 11: "PT~OT"})
     first = read_aut(same)

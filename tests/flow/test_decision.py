@@ -113,7 +113,7 @@ def test_p63_both_replies_name_the_message_and_have_control_ids_of_their_own() -
     assert len(accept) == 12  # an accept acknowledgement asks for nothing
 
 
-# --- duplicates ---------------------------------------------------------------------------------------------------
+# --- duplicates -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("modes", [("", ""), ("AL", "AL"), ("ER", "SU"), ("NE", "NE")])
@@ -183,6 +183,7 @@ def test_p62_another_event_or_sender_may_use_the_control_id_again() -> None:
     trial.send(request(VISIT, GOOD))
     assert trial.send(request(VISIT, GOOD, event="I09")).disposition is Disposition.ACCEPTED
     assert trial.send(request(VISIT, GOOD, sender="OTHER|EAST")).disposition is Disposition.ACCEPTED
+    assert trial.send(request(VISIT, GOOD, sender="FRONT|WEST")).disposition is Disposition.ACCEPTED
 
 
 def test_p62_from_2_9_a_duplicate_key_is_said_in_err_5() -> None:
@@ -193,7 +194,7 @@ def test_p62_from_2_9_a_duplicate_key_is_said_in_err_5() -> None:
     assert (err[3].split("^")[0], err[5]) == ("207", "102^^HL70533")
 
 
-# --- refusals -----------------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------
 
 
 def test_every_error_is_reported_where_it_is() -> None:
@@ -277,7 +278,7 @@ def test_an_acknowledgement_is_kept_and_does_nothing() -> None:
     assert trial.statuses("?#C1@FRONT") == ["pended"]
 
 
-# --- remarks ------------------------------------------------------------------------------------------------------
+# --- remarks ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("to", "remarks"), [("C1", set()), ("C2", {"answer.unmatched"}), ("", {"answer.unmatched"})])
@@ -300,7 +301,7 @@ def test_remarks_are_warnings_at_msa_2() -> None:
     assert (finding.severity, finding.path, finding.code) == ("warning", "MSA-2", "199")
 
 
-# --- bytes --------------------------------------------------------------------------------------------------------
+# --- bytes ------------------------------------------------------------------------------------------------------
 
 
 def decided_text(charset: str, version: str = "2.8", text: str = "Müller – 50 €, 日本") -> tuple[bytes, Outcome]:
@@ -359,6 +360,14 @@ def test_p72_and_characters_beyond_latin_1_as_escapes() -> None:
     outcome = trial.send(raw)
     assert outcome.reply is not None
     assert b"|5 \\XE282AC\\|" in outcome.reply
+
+
+@pytest.mark.parametrize(("version", "escaped"), [("2.5", b"a\\X0B\\b\\X1C\\c"), ("2.5 ", b"")])
+def test_framing_bytes_inside_a_message_do_not_come_back_raw(version: str, escaped: bytes) -> None:
+    outcome = Trial(channel(errors="accept")).send(request(VISIT, "NTE|1||a\x0bb\x1cc", version=version))
+    (reply,) = outcome.replies
+    assert not set(reply) & {0x0B, 0x1C}
+    assert escaped in reply
 
 
 def test_a_reply_to_what_could_not_be_read_is_ascii() -> None:

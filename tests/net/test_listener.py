@@ -1,6 +1,7 @@
 """The listener on a reactor and transports in memory, over a real store in a file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_p03_other_trailers_are_accepted_and_the_next_frame_is_found(make: MakeB
 def test_p04_garbage_is_refused_with_ar(make: MakeBench) -> None:
     bench = make()
     connection, transport = bench.open()
-    connection.dataReceived(frame(b"dsfddf" + request("A")) + frame(b"") + frame(request("B")))
+    connection.dataReceived(frame(b"dsfddf" + request("A")) + frame(b"hello") + frame(request("B")))
     bench.settle()
     assert codes(transport) == ["AR A", "AR ", "AA B"]
 
@@ -180,6 +181,7 @@ def test_a_batch_is_one_commit_and_no_batch_is_endless(make: MakeBench, monkeypa
     monkeypatch.setattr(listener, "MAX_BATCH", 4)
     connection, transport = bench.open()
     connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(10)))
+    bench.settle()
     bench.settle()
     bench.settle()
     assert sizes == [4, 4, 2]
@@ -331,3 +333,161 @@ def test_p69_a_fragment_is_never_taken_for_a_message(make: MakeBench, part: str)
     connection.dataReceived(frame(continued))
     bench.settle()
     assert codes(transport) == ["AE A", "AE B"]
+
+
+def test_one_sender_can_not_fill_the_queue_and_is_answered_in_order(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    other, other_transport = bench.open()
+    connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(200)))
+    assert bench.intake.waiting == listener.MAX_PENDING
+    assert transport.producerState == "paused"
+    other.dataReceived(frame(request("OTHER")))
+    bench.settle()
+    assert codes(other_transport) == ["AA OTHER"]
+    for _ in range(20):
+        bench.settle()
+    assert codes(transport) == [f"AA C{number}" for number in range(200)]
+    assert transport.producerState == "producing"
+
+
+def test_a_peer_that_sends_no_more_still_gets_its_replies(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A")) + frame(request("B"))[:-1])
+    connection.readConnectionLost()
+    before = transport.disconnecting
+    bench.settle()
+    assert codes(transport) == ["AA A", "AA B"]
+    assert (before, transport.disconnecting) == (False, True)
+    connection.writeConnectionLost()
+
+
+def test_a_message_broken_off_by_the_end_of_the_connection_is_refused(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A"))[:-20])
+    connection.readConnectionLost()
+    bench.settle()
+    assert codes(transport) == ["AR A"]
+
+
+def test_a_peer_that_never_reads_does_not_keep_its_place(make: MakeBench) -> None:
+    bench = make(idle_seconds="30")
+    _, transport = bench.open()
+    bench.settle(31)
+    assert transport.disconnecting
+    before = transport.aborted
+    bench.settle(listener.CLOSE_SECONDS)
+    assert (before, transport.aborted) == (False, True)
+
+
+def test_the_time_of_a_message_counts_anew_for_each(make: MakeBench) -> None:
+    bench = make(message_seconds="10")
+    connection, transport = bench.open()
+    halves = [frame(request(f"C{number}")) for number in range(6)]
+    connection.dataReceived(halves[0][:40])
+    for before, after in pairwise(halves):
+        bench.settle(6)
+        connection.dataReceived(before[40:] + after[:40])
+        bench.settle()
+    assert not transport.disconnecting
+    assert codes(transport) == [f"AA C{number}" for number in range(5)]
+
+
+def test_end_blocks_that_trickle_do_not_stop_the_clock(make: MakeBench) -> None:
+    bench = make(message_seconds="3")
+    connection, transport = bench.open()
+    connection.dataReceived(b"\x0bMSH|")
+    for _ in range(40):
+        connection.dataReceived(b"\x1c")
+        bench.settle(0.1)
+        connection.dataReceived(b"a")
+    assert transport.disconnecting
+
+
+@pytest.mark.parametrize("block", [b"", b"\x06", b"\x15"])
+def test_commit_blocks_of_release_2_are_never_answered(make: MakeBench, block: bytes) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(block) * 3 + frame(request("A")))
+    bench.settle()
+    assert codes(transport) == ["AA A"]
+
+
+def test_broken_frames_without_end_end_the_connection(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(b"\x0bMSH" * 5_000)
+    for _ in range(10):
+        bench.settle()
+    assert transport.disconnecting
+    assert len(codes(transport)) <= 2 * listener.MAX_REFUSED
+
+
+def test_noise_without_end_ends_the_connection(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_NOISE", 1_000)
+    connection, transport = make().open()
+    connection.dataReceived(b"GET / HTTP/1.1 " * 100)
+    assert transport.disconnecting
+
+
+def test_framing_bytes_of_a_sender_never_come_back(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A").replace(b"Acme Health", b"Acme\x1cHealth\x0b")))
+    bench.settle()
+    assert codes(transport) == ["AA A"]
+    assert transport.written.count(b"\x1c") == 1
+    assert b"Acme\\X1C\\Health\\X0B\\" in transport.written
+
+
+@pytest.mark.parametrize("control_id", [b"A\\.br\\B", b"A^B&C", b"\\X1C0D\\"])
+def test_msa_2_is_what_was_sent(make: MakeBench, control_id: bytes) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("CID").replace(b"|CID|", b"|" + control_id + b"|")))
+    bench.settle()
+    assert b"\rMSA|AA|" + control_id + b"|pended\r" in transport.written
+
+
+def test_one_bad_message_costs_no_more_than_its_size(make: MakeBench) -> None:
+    """Each of these took seconds to minutes when the report of a fault cost as much as the message."""
+    bench = make()
+    connection, transport = bench.open()
+    head = request("A").rstrip(b"\r")
+    connection.dataReceived(frame(request("A").replace(b"|19800102", b"|19800102" + b"|x" * 50_000)))
+    connection.dataReceived(frame(request("B").replace(b"PRD|RP|", b"PRD|" + b"~".join([b"ZZ"] * 50_000) + b"|")))
+    connection.dataReceived(frame(request("C").replace(b"|19800102", b"|" + b"~".join([b"x"] * 50_000))))
+    connection.dataReceived(frame(head.replace(b"|A|", b"|D|") + b"\rZZ1|1" * 9_900 + b"\r"))
+    connection.dataReceived(frame(head.replace(b"|A|", b"|E|") + b"\rAUT|" * 9_000 + b"\r"))
+    for _ in range(5):
+        bench.settle()
+    assert [code.split()[1] for code in codes(transport)] == ["A", "B", "C", "D", "E"]
+    assert len(transport.written) < 600_000
+
+
+def test_large_patients_are_not_copied_into_many_authorizations(make: MakeBench) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    raw = request("A", number="PA1").replace(b"Quill", b"Q" * 200_000).rstrip(b"\r")
+    for number in range(40):
+        raw += b"\rPR1|1||99213^Visit^C4||20260401\rAUT|GOLD|ACME|Acme|||PB%d||3" % number
+    connection.dataReceived(frame(raw + b"\r"))
+    bench.settle()
+    assert codes(transport) == ["AE A"]
+
+
+def test_a_locked_database_is_said_to_all_at_once_and_recovers(make: MakeBench, tmp_path: Path) -> None:
+    bench = make()
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("FIRST")))
+    bench.settle()
+    with open_database(f"sqlite:///{tmp_path}/store.db").connect() as holder:
+        holder.exec_driver_sql("SELECT 1")  # begins IMMEDIATE: the write lock is taken
+        connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(8)))
+        bench.settle()
+        assert codes(transport)[1:] == [f"AE C{number}" for number in range(8)]
+    connection.dataReceived(frame(request("C0")))
+    bench.settle()
+    assert codes(transport)[-1] == "AA C0"

@@ -1,7 +1,7 @@
 """Data types: which characters a value of each type may hold, in every version, and what is told of the others."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hl7auth.rules.datatypes import TypeChecker, TypeFault, is_number, is_timestamp
@@ -235,6 +235,7 @@ _TYPES = st.sampled_from(sorted({*dictionary("2.5").datatypes, *dictionary("2.9.
 _RAW = st.one_of(st.text(), st.text(alphabet='^&~\\."0123456789+-?%a\u0661'))
 
 
+@settings(deadline=None)
 @given(_TYPES, _RAW, _MARKS, st.sampled_from(["2.3", "2.5", "2.6", "2.9.1"]))
 def test_any_text_has_a_verdict(datatype: str, raw: str, marks: Delimiters, version: str) -> None:
     for fault in faults(datatype, raw, version, marks):

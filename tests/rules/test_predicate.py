@@ -1,7 +1,7 @@
 """Conditions: precedence, operands, relations over numbers, dates and text, what empty means, and every mistake."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hl7auth.rules.predicate import compile_condition
@@ -212,6 +212,7 @@ _WORDS = "AUT-2 message.AUT-6.1 PID-3 'a' '' 1 -2.5 and or not valued empty in (
 _LISTS = st.lists(st.sampled_from(_WORDS.split()))
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), _LISTS.map(" ".join), _LISTS.map("".join)))
 @example("(" * 5000)
 @example("not " * 5000)

@@ -223,7 +223,7 @@ _YAML = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(), _YAML, _YAML.map(lambda text: f"name: A\nrooms: {text}\n")))
 def test_any_text_is_a_model_or_a_config_error(file: Path, text: str) -> None:
     file.write_bytes(text.encode("utf-8", "surrogatepass"))

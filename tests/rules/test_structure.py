@@ -233,6 +233,7 @@ _SOME = "MSH MSA SFT RF1 AUT CTD PRD PID NK1 GT1 IN1 IN2 ACC DG1 AL1 PR1 OBR NTE
 _NAMES = st.lists(st.sampled_from(_SOME.split()), max_size=40)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(VERSIONS), st.sampled_from(STRUCTURES), _NAMES)
 @example("2.5", "RQA_I08", ["OBR"] * 250)
 def test_no_sequence_raises_and_each_segment_has_an_owner(version: str, name: str, names: list[str]) -> None:
@@ -265,6 +266,7 @@ def good_messages(draw: st.DrawFn) -> tuple[str, str, list[str]]:
     return version, name, drawn(dictionary(version).structures[name])
 
 
+@settings(deadline=None)
 @given(good_messages())
 def test_what_the_syntax_allows_has_no_faults(message: tuple[str, str, list[str]]) -> None:
     version, name, names = message
@@ -282,6 +284,7 @@ def group_of(found: Layout, index: int) -> set[int]:
     return group
 
 
+@settings(deadline=None)
 @given(good_messages(), st.data())
 def test_a_missing_required_segment_is_named_and_nothing_else_but_its_group(
     message: tuple[str, str, list[str]], data: st.DataObject
@@ -305,7 +308,7 @@ def required_leaves(node: Node) -> list[Node]:
     return [leaf for child in node.children if child.min for leaf in required_leaves(child)]
 
 
-@settings(derandomize=True, max_examples=500)
+@settings(deadline=None, derandomize=True, max_examples=500)
 @given(good_messages(), st.data())
 def test_moving_one_segment_spoils_no_more_than_its_group(
     message: tuple[str, str, list[str]], data: st.DataObject
