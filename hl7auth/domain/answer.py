@@ -62,7 +62,7 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
         records = [each for each in known.in_referral(intent.referral) if not differ(intent, each)]
     documents = {record.key: record.document for record in records}
     documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
-    asked = {change.record.key: change.record for change in changes}.get(intent.request_key)
+    asked = next((change.record for change in changes if change.record.is_request), None)
     asked = asked or known.record(intent.request_key)
     request = asked.document if asked else None
     if documents:

@@ -29,8 +29,9 @@ class Identifier(NamedTuple):
 
 def joined_key(number: str, scope: str) -> str:
     """`number@scope`; what could be mistaken for the join, or for the mark of a request, is written as in a URL."""
-    if "@" in number or "@" in scope or "%" in number or "%" in scope or number.startswith("?"):
-        number, scope = (each.replace("%", "%25").replace("@", "%40").replace("?", "%3F") for each in (number, scope))
+    if number.startswith(("?", "#")) or any(mark in each for mark in "@%~" for each in (number, scope)):
+        for mark in "%@~?#":
+            number, scope = (each.replace(mark, f"%{ord(mark):02X}") for each in (number, scope))
     return f"{number}@{scope}"
 
 
@@ -155,11 +156,28 @@ def referral(message: Message) -> Values:
     return {key: value for key, value in values.items() if value and value != NULL}
 
 
-def requester(header: Header, is_request: bool) -> str:
-    """The application (else facility) that asked: the sender of a request, the receiver of an answer."""
+class Party(NamedTuple):
+    """An application at a facility: MSH-3 and 4, or MSH-5 and 6."""
+
+    application: str
+    facility: str
+
+    @property
+    def scope(self) -> str:
+        """What its numbers are unique in, as keys show it."""
+        return self.application or self.facility
+
+    def may_be(self, other: "Party") -> bool:
+        """False when both name themselves and differ; partners often leave one of the two empty."""
+        pairs = zip(self, other, strict=True)
+        return any(self) and all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+
+
+def requester(header: Header, is_request: bool) -> Party:
+    """Who asked: the sender of a request, the receiver of an answer."""
     if is_request:
-        return header.sending_application or header.sending_facility
-    return header.receiving_application or header.receiving_facility
+        return Party(header.sending_application, header.sending_facility)
+    return Party(header.receiving_application, header.receiving_facility)
 
 
 def referral_key(message: Message, asked_by: str) -> str:
@@ -207,11 +225,12 @@ def _aut(segment: Segment, occurrence: int) -> Aut:
 
 
 def _belongs(line: Line, top: Aut | None) -> Identifier | None:
-    """A line that names the same number without an assigner or payor of its own means the message-level AUT's."""
+    """A line that names the same number without an assigner or another payor means the message-level AUT's."""
     home = top.identifier if top else None
     if line.aut is None or not line.aut.number:
         return home
     own = line.aut.identifier
-    if home and own and own.number == home.number and not own.assigner:
+    same_payor = top is not None and line.aut.payor in ("", top.payor)
+    if home and own and own.number == home.number and not line.aut.assigner and same_payor:
         return home
     return own

@@ -6,7 +6,7 @@ Imports domain and rules.profile (the shape of the mapping) only.
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from hl7auth.domain.authorization import Claim, joined_key
+from hl7auth.domain.authorization import Claim, Party, joined_key
 from hl7auth.domain.document import Document
 from hl7auth.domain.status import UNDECIDED
 from hl7auth.domain.values import Values
@@ -27,7 +27,7 @@ class Record(NamedTuple):
     version: int
     status: str
     referral: str
-    requester: str
+    requester: Party
     control_id: str
     message_id: int
     document: Document
@@ -79,7 +79,7 @@ class Intent:
     claims: tuple[Claim, ...]
     context: Values
     referral: str
-    requester: str
+    requester: Party
     answers: str
     receipt_only: bool
     promised: bool
@@ -101,7 +101,7 @@ class Intent:
         """The key of the request that this message makes or answers: the referral, else sender and control id."""
         if self.referral:
             return f"?{self.referral}"
-        return "?#" + joined_key(self.control_id if self.is_request else self.answers, self.requester)
+        return "?#" + joined_key(self.control_id if self.is_request else self.answers, self.requester.scope)
 
 
 def shown_key(key: str) -> str:

@@ -41,13 +41,14 @@ def request_answered(intent: Intent, known: Known) -> Record | None:
 
     Where several requests came under one control id, the referral tells which; where it does not, none is meant.
     """
-    asked = [record for record in known.asked_by(intent.answers) if record.requester == intent.requester]
+    asked = [record for record in known.asked_by(intent.answers) if intent.requester.may_be(record.requester)]
     if intent.referral:
         asked = [record for record in asked if record.referral in ("", intent.referral)]
     if not asked and intent.referral:
         record = known.record(f"?{intent.referral}")
         asked = [record] if record else []
-    return asked[0] if len(asked) == 1 and not differ(intent, asked[0]) else None
+    asked = [record for record in asked if not differ(intent, record)]
+    return asked[0] if len(asked) == 1 else None
 
 
 def is_late(intent: Intent, request: Record) -> bool:
@@ -124,19 +125,18 @@ def _said(intent: Intent, claim: Claim, status: Status) -> Status | None:
 
 
 def _waiting(intent: Intent, known: Known, claims: list[Claim], status: Status) -> Iterator[Change]:
+    """A request under a referral replaces the one before; under a control id never: senders use those again."""
     whole = Claim(None, next((claim.top for claim in claims if claim.top), None))
     whole.lines = [line for claim in claims for line in claim.lines]
-    document = build(whole, intent.context, intent.names, status)
+    key = intent.request_key
+    before = known.record(key)
+    if before is not None and not intent.referral:
+        key, before = f"{key}~{intent.message_id}", None
+    document = {**build(whole, intent.context, intent.names, status), "key": shown_key(key)}
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
     if numbers:
         document["concerns"] = numbers
-    yield from _store(
-        intent,
-        {**document, "key": shown_key(intent.request_key)},
-        known.record(intent.request_key),
-        "request",
-        intent.request_key,
-    )
+    yield from _store(intent, document, before, "request", key)
 
 
 def _answered(intent: Intent, known: Known) -> list[Change]:

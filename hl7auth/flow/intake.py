@@ -169,7 +169,7 @@ def _intent(message: Message, message_id: int, claims: list[Claim], names: Statu
         control_id=header.control_id,
         claims=tuple(claims),
         context={"patient": patient(message), "referral": referral(message), "diagnoses": diagnoses(message)},
-        referral=referral_key(message, by),
+        referral=referral_key(message, by.scope),
         requester=by,
         answers=msa.value(2) if msa else "",
         receipt_only=msa is not None and msa.value(1) == "CA",

@@ -21,7 +21,7 @@ class Memory:
     def __init__(self) -> None:
         self._records: dict[str, Record] = {}
         self._stored: dict[tuple[str, int], Stored] = {}
-        self._used: set[tuple[str, str, str]] = set()
+        self._used: set[tuple[str, ...]] = set()
 
     def apply(self, outcome: Outcome) -> None:
         """Takes over what a message did."""
@@ -30,7 +30,7 @@ class Memory:
             self._stored[(header.control_id, digest)] = Stored(
                 outcome.plan.message_id, outcome.accept_ack, outcome.reply
             )
-            self._used.add((header.control_id, header.sending_application, header.trigger_event))
+            self._used.add(_identity(outcome.plan))
         self._records |= {change.record.key: change.record for change in outcome.changes}
 
     def same_message(self, control_id: str, digest: int) -> Stored | None:
@@ -39,8 +39,7 @@ class Memory:
 
     def control_id_used(self, planned: Plan) -> bool:
         """True when the sender used this control id before for the same event."""
-        header = planned.header
-        return (header.control_id, header.sending_application, header.trigger_event) in self._used
+        return _identity(planned) in self._used
 
     def record(self, key: str) -> Record | None:
         """The current record of a key."""
@@ -53,6 +52,11 @@ class Memory:
     def asked_by(self, control_id: str) -> list[Record]:
         """The current requests that a message with this control id made."""
         return [each for each in self._records.values() if each.is_request and each.control_id == control_id]
+
+
+def _identity(planned: Plan) -> tuple[str, ...]:
+    header = planned.header
+    return (header.control_id, header.sending_application, header.sending_facility, header.trigger_event)
 
 
 def try_out(messages: Sequence[bytes], channel: Channel) -> list[Outcome]:

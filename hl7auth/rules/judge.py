@@ -25,7 +25,8 @@ def judge(rule: FieldRule, raw: str, marks: Delimiters) -> tuple[Verdict, ...]:
         severity: Severity = "error" if rule.verb is Verb.SHALL_NOT else "warning"
         verdicts.append(Verdict(f"{rule.path}.usage", severity, "207", f"{rule.path} is not used in this version"))
     mark = marks.repetition
-    repetitions = raw.split(mark) if mark and mark in raw else [raw]
+    # a trailing separator says nothing (chapter 2, 2.6)
+    repetitions = raw.rstrip(mark).split(mark) if mark and mark in raw else [raw]
     if rule.max is not None and len(repetitions) > rule.max:
         text = f"{rule.path} {rule.name} may occur {rule.max} time(s) and occurs {len(repetitions)} times"
         verdicts.append(Verdict(f"{rule.path}.cardinality", rule.severity, "198", text))

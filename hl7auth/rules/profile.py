@@ -19,6 +19,7 @@ from hl7auth.rules.tables import Table, Version
 from hl7auth.wire.versions import VERSIONS, at_least
 
 Severity = Literal["error", "warning", "information"]
+Decision = Literal["pended", "approved", "partially_approved", "modified", "denied", "cancelled"]
 Value = TypeVar("Value")
 Number = Annotated[int, Field(ge=1, le=999)]
 Length = Annotated[int, Field(gt=0)]
@@ -111,8 +112,13 @@ class Structure(Strict):
 class StatusMap(Strict):
     """How a message says what was decided: codes of AUT-14, and of RF1-1 where an answer has no AUT, by status."""
 
-    approval_status: dict[str, str] = {}
-    referral_status: dict[str, str] = {}
+    approval_status: dict[str, Decision] = {}
+    referral_status: dict[str, Decision] = {}
+
+    @field_validator("approval_status", "referral_status")
+    @classmethod
+    def _folded(cls, names: dict[str, Decision]) -> dict[str, Decision]:
+        return {name.strip().upper(): meaning for name, meaning in names.items()}
 
 
 class Profile(Strict):

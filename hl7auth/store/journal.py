@@ -16,7 +16,7 @@ from hl7auth.flow.intake import Plan
 from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import connect
-from hl7auth.store.known import KnownToBatch
+from hl7auth.store.known import PARTY, KnownToBatch
 
 _MESSAGE_COLUMNS = (
     "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version",
@@ -128,6 +128,6 @@ def _version_row(change: Change, outcome: Outcome, last: dict[str, int]) -> tupl
     record = change.record
     return (
         record.key, record.version, int(last[record.key] == record.version), record.status, record.referral,
-        record.requester, record.control_id, record.message_id, outcome.plan.received_at, change.rule,
+        PARTY.join(record.requester), record.control_id, record.message_id, outcome.plan.received_at, change.rule,
         _encode(record.document),
     )  # fmt: skip

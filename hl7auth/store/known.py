@@ -11,11 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from hl7auth.domain.authorization import Party
 from hl7auth.domain.intent import Record
 from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
 
 _COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
+PARTY = "\n"
+"""Stands between application and facility of a requester in its column."""
+
 _MOST_PARAMETERS = 500
 """Values in one IN list: far below every limit of SQLite and PostgreSQL."""
 
@@ -118,7 +122,9 @@ class KnownToBatch:
 
 def read_record(row: Any) -> Record:
     """A Record from a row of the columns key to document."""
-    return Record(row[0], row[1], row[2], row[3], row[4], row[5], row[6], json.loads(row[7]))
+    application, _, facility = row[4].partition(PARTY)
+    requester = Party(application, facility)
+    return Record(row[0], row[1], row[2], row[3], requester, row[5], row[6], json.loads(row[7]))
 
 
 def _identity(plan: Plan) -> tuple[str, str, str, str, str]:

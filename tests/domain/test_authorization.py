@@ -259,5 +259,5 @@ def test_who_asked_is_the_sender_of_a_request_and_the_receiver_of_an_answer(
 ) -> None:
     raw = f"MSH|^~\\&|{sender}|{receiver}|20260301||RQA^I08|C1|P|2.5\r"
     header = parsed(raw.encode()).header
-    assert requester(header, is_request=True) == asks
-    assert requester(header, is_request=False) == answered_to
+    assert requester(header, is_request=True).scope == asks
+    assert requester(header, is_request=False).scope == answered_to

@@ -30,7 +30,7 @@ def test_a_request_without_a_number_waits_under_its_control_id() -> None:
     assert changes(trial.send(request(VISIT, ASKED))) == [("?#C1@FRONT", 1, "pended", "request")]
     record = trial.memory.record("?#C1@FRONT")
     assert record is not None
-    assert (record.is_request, record.is_open, record.control_id, record.requester) == (True, True, "C1", "FRONT")
+    assert (record.is_request, record.is_open, record.control_id, record.requester.scope) == (True, True, "C1", "FRONT")
     assert (record.document["key"], record.document["status"]) == ("C1@FRONT", "pended")
     assert record.document["requested_treatments"] == {"quantity": "3"}
 

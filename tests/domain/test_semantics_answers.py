@@ -181,7 +181,7 @@ def test_a_decision_on_a_number_that_was_asked_for() -> None:
     assert changes(trial.send(answer(VISIT, granted("PA1")))) == [("PA1@ACME", 2, "approved", "answer")]
     record = trial.memory.record("PA1@ACME")
     assert record is not None
-    assert (record.control_id, record.requester) == ("C1", "FRONT")
+    assert (record.control_id, record.requester.scope) == ("C1", "FRONT")
 
 
 def referral_told(status: str, *segments: str) -> bytes:

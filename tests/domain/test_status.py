@@ -15,11 +15,11 @@ from tests.messages import IMAGING, THERAPY, VISIT, Trial, answer, aut, granted,
 NO_CODES = StatusMap()
 
 TABLE = {
-    "approved": ("AP", "A", "A1", "Approved"),
+    "approved": ("AP", "A", "A1", "Approved", "NA", "Not required"),
     "partially_approved": ("PA", "A2", "Partially approved"),
     "modified": ("MO", "A6", "Modified"),
     "denied": ("DE", "D", "A3", "Denied"),
-    "pended": ("PE", "P", "A4", "Pended", "Pending"),
+    "pended": ("PE", "P", "A4", "Pended", "Pending", "CT"),
     "cancelled": ("CA", "C", "Cancelled"),
 }
 

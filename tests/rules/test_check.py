@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hl7auth.rules.check import NOTES, check, finding_entry
+from hl7auth.rules.check import MAX_FINDINGS, NOTES, check, finding_entry
 from hl7auth.rules.compiled import CompiledProfile, FieldRule, Verdict, compile_profile, compiled
 from hl7auth.rules.judge import judge
 from hl7auth.rules.profile import resolved
@@ -41,9 +41,9 @@ def test_aut_6_is_needed_in_an_answer_that_grants_something(version: str, kind: 
     ("line", "needed"),
     [
         ("AUT||ACME", False),
-        ("AUT||ACME|Acme Health||||||3", False),
+        ("AUT||ACME|Acme Health|||||3", False),
         ("AUT||ACME|||||||0", False),
-        ("AUT||ACME|||||||0.5", True),
+        ("AUT||ACME|||||||.5", True),
         ('AUT||ACME||""|""||||""', False),
         ("AUT||ACME||20260301||PA1", False),
         ("AUT||ACME||20260301||PA1^ACME", False),
@@ -169,7 +169,7 @@ def test_a_segment_out_of_place_is_all_its_bytes() -> None:
 
 def test_p31_trailing_separators_say_nothing(tmp_path: Path) -> None:
     visit = "PV1||O" + "|" * 47
-    message = parse(f"{head()}\rAUT|GOLD^|ACME^^~||20260301^|||175&^|1|||||||||\r{visit}".encode())
+    message = parse(f"{head()}\rAUT|GOLD^|ACME^^^||20260301^|||175&^|1|||||||||\r{visit}".encode())
     profile = own_profile(tmp_path, "extends: aut-standard\nsegments: {PV1: {}}")
     assert check(message, profile, None) == []
 
@@ -270,9 +270,9 @@ def test_p80_a_referral_id_in_another_component(version: str) -> None:
 # --- one pass, every finding, in order
 
 MANY = (
-    "AUT|A~B||" + "x" * 46 + "|1994|5|PA1^^TOOLONG|free|two",
+    "AUT|A~B||" + "x" * 46 + "|1994|soon|PA1^^TOOLONG|free|two",
     "PID|x",
-    "AUT||ACME|||||||||||||x",
+    "AUT||ACME|||||||||||||x" + "|" * 15 + "y|z",
 )
 
 
@@ -283,7 +283,7 @@ def test_one_pass_tells_everything_in_the_order_of_the_message() -> None:
         "warning 104 AUT-3.length AUT-3",
         "error 102 AUT-5.type AUT-5.1",
         "warning 104 AUT-6.3.length AUT-6.3",
-        "error 102 AUT-7.type AUT-7.1",
+        "error 102 AUT-7.type AUT-7.1.1",
         "error 102 AUT-8.type AUT-8",
         "warning 104 AUT-8.length AUT-8",
         "error 101 AUT-2.usage AUT-2",
@@ -291,6 +291,7 @@ def test_one_pass_tells_everything_in_the_order_of_the_message() -> None:
         "error 101 PID-3.usage PID-3",
         "error 101 PID-5.usage PID-5",
         "warning 199 AUT-15.unexpected AUT[2]-15",
+        "warning 199 AUT-30.unexpected AUT[2]-30",
     ]
 
 
@@ -315,6 +316,30 @@ def test_a_note_without_a_sentence_speaks_for_itself() -> None:
     message.notes = ("odd-thing",)
     (finding,) = check(message, compiled("referral", "2.5"), None)
     assert (finding.rule, finding.text, finding.severity) == ("wire.odd-thing", "odd-thing", "warning")
+
+
+LONG = "x" * 46
+
+
+def test_findings_have_a_bound() -> None:
+    message = parse("\r".join((head(), *[f"AUT||ACME|{LONG}"] * 200)).encode())
+    assert len(check(message, compiled("aut-standard", "2.5"), None)) == MAX_FINDINGS == 200
+    message = parse("\r".join((head(), *[f"AUT||ACME|{LONG}"] * 300)).encode())
+    *listed, last = check(message, compiled("aut-standard", "2.5"), None)
+    assert len(listed) == 200
+    assert (last.rule, last.path, last.location) == ("check.limit", "MSH", Location("MSH"))
+    assert last.text.startswith("more than 200 findings")
+    # what is not listed is no better than what is
+    message = parse("\r".join((head(), *[f"AUT||ACME|{LONG}"] * 200, "AUT|")).encode())
+    assert check(message, compiled("aut-standard", "2.5"), None)[-1].severity == "error"
+
+
+def test_no_error_is_lost_behind_many_warnings() -> None:
+    fields = parse("\r".join((head(), *[f"AUT||ACME|{LONG}"] * 250, "AUT|GOLD")).encode())
+    strays = parse("\r".join((head(), GOOD_PLACES, PROCEDURE, *["ZZZ|1"] * 250, "AUT|GOLD")).encode())
+    for message in (fields, strays):
+        findings = checked(message, compiled("referral", "2.5"), placed=message is strays)
+        assert "error" in {each.severity for each in findings}
 
 
 def test_segments_without_rules_are_not_looked_at() -> None:

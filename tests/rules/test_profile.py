@@ -71,6 +71,16 @@ def test_the_channel_profile_inherits_aut_and_names_what_the_engine_relies_on() 
     assert profile.status.approval_status["A4"] == "pended"
 
 
+def test_codes_of_a_decision_are_read_without_regard_to_case(write: Write) -> None:
+    text = "status: {approval_status: {granted : approved, Refused: denied}, referral_status: {a: pended}}\n"
+    status = load_profile(write("site", text)).status
+    assert status is not None
+    assert status.approval_status == {"GRANTED": "approved", "REFUSED": "denied"}
+    assert status.referral_status == {"A": "pended"}
+    said = refusal(lambda: load_profile(write("site", "status: {approval_status: {granted: aproved}}\n")))
+    assert "status.approval_status.granted: Input should be 'pended', 'approved'" in said
+
+
 # --- inheritance
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
 from hl7auth.errors import ConfigError
-from hl7auth.rules.strict_yaml import MAX_DEPTH, MAX_FILE_BYTES, Strict, load
+from hl7auth.rules.strict_yaml import MAX_DEPTH, MAX_FILE_BYTES, Strict, load, place
 
 
 class Room(Strict):
@@ -210,6 +210,15 @@ def test_a_file_that_can_not_be_read(file: Path, tmp_path: Path) -> None:
         load(file, House)
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path, House)
+
+
+def test_the_place_of_a_key_in_a_file_that_was_read_before(file: Path) -> None:
+    file.write_text("name: A\nrooms:\n  b:\n    number: 1\nfloors:\n- number: 1\n- number: 2\n")
+    assert place(file, "rooms", "b", "number") == f"{file}:4"
+    assert place(file, "floors", 1) == f"{file}:7"
+    assert place(file, "nothing") == place(file) == f"{file}:1"
+    file.write_text("")
+    assert place(file, "name") == f"{file}:1"
 
 
 _YAML = st.recursive(
