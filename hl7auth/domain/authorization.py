@@ -6,6 +6,7 @@ Which AUTs are one authorization: those with the same AUT-6 and assigner. An AUT
 belongs to the number of the message-level AUT; AUTs with different numbers are different authorizations.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,9 +28,12 @@ class Identifier(NamedTuple):
         return joined_key(self.number, self.assigner)
 
 
+_MISTAKABLE = re.compile(r"[@%~]|\A[?#]")
+
+
 def joined_key(number: str, scope: str) -> str:
     """`number@scope`; what could be mistaken for the join, or for the mark of a request, is written as in a URL."""
-    if number.startswith(("?", "#")) or any(mark in each for mark in "@%~" for each in (number, scope)):
+    if _MISTAKABLE.search(number) or _MISTAKABLE.search(scope):
         for mark in "%@~?#":
             number, scope = (each.replace(mark, f"%{ord(mark):02X}") for each in (number, scope))
     return f"{number}@{scope}"

@@ -55,6 +55,9 @@ def finding_entry(finding: Finding) -> dict[str, object]:
     }
 
 
+_STANDS_ALONE = frozenset({"RF1", "PRD", "CTD", "IN1", "DG1", "PR1"})
+"""Segments that repeat from message to message, and whose verdict depends on nothing but themselves."""
+
 MAX_FINDINGS = 200
 """Findings of one message: nobody reads more, and a bad message must not cost more to report than to read."""
 
@@ -84,10 +87,18 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
     for segment in message.segments:
         name = segment.name
         seen[name] = occurrence = seen.get(name, 0) + 1
-        if name in known:
-            findings += _check_segment(message, segment, occurrence, known[name], good[name])
-            if len(findings) > MAX_FINDINGS:
-                break
+        # providers, plans and procedures come again and again: a whole segment that was good is good
+        if name not in known or segment.text in good.segments:
+            continue
+        found = _check_segment(message, segment, occurrence, known[name], good.values[name])
+        if found:
+            findings += found
+        elif name in _STANDS_ALONE and len(segment.text) <= _REMEMBERED_LENGTH:
+            if len(good.segments) >= _REMEMBERED_VALUES:
+                good.segments.clear()
+            good.segments.add(segment.text)
+        if len(findings) > MAX_FINDINGS:
+            break
     return findings if len(findings) <= MAX_FINDINGS else [*findings[:MAX_FINDINGS], _too_many(findings[MAX_FINDINGS:])]
 
 

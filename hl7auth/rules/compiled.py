@@ -107,7 +107,11 @@ class SegmentRules:
         return good
 
 
-GoodValues = dict[str, list[set[str]]]
+class GoodValues(NamedTuple):
+    """What was found good under a sender's delimiters: values by segment and field, and whole segments."""
+
+    values: dict[str, list[set[str]]]
+    segments: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +126,13 @@ class CompiledProfile:
     seen: dict[Delimiters, GoodValues] = field(default_factory=dict)
 
     def good_values(self, delimiters: Delimiters) -> GoodValues:
-        """The values that were found good under a sender's delimiters: a set for every field of every segment."""
+        """What was found good under a sender's delimiters so far."""
         good = self.seen.get(delimiters)
         if good is None:
             if len(self.seen) >= 16:  # a sender who changes delimiters with every message remembers nothing
                 self.seen.clear()
-            good = {name: rules.nothing_seen(delimiters) for name, rules in self.segments.items()}
-            self.seen[delimiters] = good
+            values = {name: rules.nothing_seen(delimiters) for name, rules in self.segments.items()}
+            good = self.seen[delimiters] = GoodValues(values, set())
         return good
 
 
