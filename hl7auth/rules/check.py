@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from hl7auth.rules import structure
 from hl7auth.rules.compiled import CompiledProfile, FieldRule, SegmentRules
-from hl7auth.rules.judge import Verdict, judge
+from hl7auth.rules.judge import Verdict, judge, milder
 from hl7auth.rules.profile import Severity, Verb
 from hl7auth.wire.ack import Location, Problem
+from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import Message, Segment
 
 _REMEMBERED_LENGTH = 256
@@ -93,19 +94,20 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
         found = _check_segment(message, segment, occurrence, known[name], good.values[name])
         if found:
             findings += found
+            if len(findings) > MAX_FINDINGS and any(finding.severity == "error" for finding in findings):
+                break
+            del findings[2 * MAX_FINDINGS :]
         elif name in _STANDS_ALONE and len(segment.text) <= _REMEMBERED_LENGTH:
             if len(good.segments) >= _REMEMBERED_VALUES:
                 good.segments.clear()
             good.segments.add(segment.text)
-        if len(findings) > MAX_FINDINGS:
-            break
-    return findings if len(findings) <= MAX_FINDINGS else [*findings[:MAX_FINDINGS], _too_many(findings[MAX_FINDINGS:])]
+    return findings if len(findings) <= MAX_FINDINGS else [*findings[:MAX_FINDINGS], _too_many(findings)]
 
 
-def _too_many(left_out: list[Finding]) -> Finding:
-    """Stands for what is not listed; an error if one of those is."""
-    severity: Severity = "error" if any(finding.severity == "error" for finding in left_out) else "warning"
-    text = f"more than {MAX_FINDINGS} findings: the rest of the message was not checked"
+def _too_many(findings: list[Finding]) -> Finding:
+    """Stands for what is not listed; an error if one of all is."""
+    severity: Severity = "error" if any(finding.severity == "error" for finding in findings) else "warning"
+    text = f"more than {MAX_FINDINGS} findings: not all of them are listed"
     return Finding("check.limit", severity, "MSH", text, "199", Location("MSH"), 0, 0)
 
 
@@ -117,10 +119,10 @@ def _check_segment(
     for number in [at for at, (raw, seen) in enumerate(zip(fields, good, strict=False)) if raw and raw not in seen]:
         findings += _check_field(message, segment, occurrence, rules.fields[number], good[number])
     count = len(fields)
-    if count > len(good) and any(fields[len(good) :]):
+    if good and count > len(good) and any(fields[len(good) :]):
         findings.append(_surplus(message, segment, occurrence, len(good)))
     for number in rules.demanded:
-        if number >= count or not fields[number]:
+        if number >= count or not fields[number] or _says_nothing(fields[number], segment.delimiters):
             findings += _missing(message, segment, occurrence, rules.fields[number])
     for statement in rules.statements:
         if not statement.holds(message, segment):
@@ -129,9 +131,15 @@ def _check_segment(
     return findings
 
 
+def _says_nothing(raw: str, marks: Delimiters) -> bool:
+    """True for separators alone: all of them are trailing ones, which may as well be left out."""
+    separators = f"{marks.component}{marks.repetition}{marks.subcomponent}"
+    return raw[0] in separators and not raw.strip(separators)
+
+
 def _check_field(message: Message, segment: Segment, occurrence: int, rule: FieldRule, good: set[str]) -> list[Finding]:
     raw = segment.fields[rule.number]
-    verdicts = judge(rule, raw, segment.delimiters)
+    verdicts = () if _says_nothing(raw, segment.delimiters) else judge(rule, raw, segment.delimiters)
     if not verdicts and len(raw) <= _REMEMBERED_LENGTH:
         if len(good) >= _REMEMBERED_VALUES:
             good.clear()
@@ -149,7 +157,7 @@ def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRul
         return
     else:
         text = f"{rule.path} {rule.name} {rule.verb} have a value and is empty"
-    severity: Severity = "warning" if rule.verb is Verb.SHOULD else rule.severity
+    severity = milder("warning" if rule.verb is Verb.SHOULD else "error", rule.severity)
     verdict = Verdict(f"{rule.path}.usage", severity, "101", text)
     yield _at_field(message, segment, occurrence, rule.number, verdict)
 
@@ -169,27 +177,28 @@ def _at_field(message: Message, segment: Segment, occurrence: int, number: int, 
     path += f".{component}" if component else ""
     path += f".{sub}" if sub else ""
     location = Location(segment.name, occurrence, number, repetition, component, sub)
-    start, end = _span(segment, number, repetition, component)
+    start, end = _span(segment, number, repetition, component, sub)
     rule, severity, code, text = verdict[:4]
     return Finding(rule, severity, path, text, code, location, *message.byte_range(start, end))
 
 
-def _span(segment: Segment, number: int, repetition: int, component: int) -> tuple[int, int]:
-    """Where a place lies in the text; a place that is not there is the point where it would begin."""
+def _span(segment: Segment, number: int, repetition: int, component: int, sub: int) -> tuple[int, int]:
+    """Where a place lies in the text; a place that is not there is the empty range where what is there ends."""
     if number == 0:
         return segment.start, segment.start + len(segment.text)
-    fields = segment.fields
-    first = 2 if segment.name == "MSH" else 1  # MSH-1 is the separator itself
-    start = segment.start + sum(len(field) + 1 for field in fields[:number]) - (2 if first == 2 else 0)
+    fields, marks = segment.fields, segment.delimiters
+    first = 2 if segment.name == "MSH" else 0  # MSH-1 is the separator itself
+    start = segment.start + sum(len(field) + 1 for field in fields[:number]) - first
     if number >= len(fields):
         end = segment.start + len(segment.text)
         return end, end
-    text, marks = fields[number], segment.delimiters
-    for mark, place in ((marks.repetition, repetition), (marks.component, component)):
-        if place > 1 or (place and mark in text):
-            parts = text.split(mark) if mark else [text]
-            start += sum(len(each) + 1 for each in parts[: place - 1])
-            text = parts[place - 1] if place <= len(parts) else ""
+    text = fields[number]
+    for mark, place in ((marks.repetition, repetition), (marks.component, component), (marks.subcomponent, sub)):
+        parts = text.split(mark) if place and mark else [text]
+        if place > len(parts):
+            return start + len(text), start + len(text)
+        start += sum(len(each) + 1 for each in parts[: place - 1]) if place else 0
+        text = parts[place - 1] if place else text
     return start, start + len(text)
 
 
@@ -199,13 +208,18 @@ def _note(message: Message, note: str) -> Finding:
 
 
 def _structure_findings(message: Message, profile: CompiledProfile, layout: structure.Layout) -> Iterator[Finding]:
+    """The first so many, and the first error behind them."""
     counts: dict[str, int] = {}
     reached = 0
-    for fault in layout.faults[: MAX_FINDINGS + 1]:
+    for listed, fault in enumerate(layout.faults):
         for segment in message.segments[reached : fault.index + 1]:
             counts[segment.name] = counts.get(segment.name, 0) + 1
         reached = max(reached, fault.index + 1)
-        yield _structure_finding(message, profile, fault, counts.get(fault.name, 0))
+        is_error = _structure_verdict(fault.fault, fault.name, profile)[0] == "error"
+        if listed <= MAX_FINDINGS or is_error:
+            yield _structure_finding(message, profile, fault, counts.get(fault.name, 0))
+        if listed > MAX_FINDINGS and is_error:
+            return
 
 
 def _structure_finding(

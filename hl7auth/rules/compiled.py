@@ -34,8 +34,8 @@ class ComponentRule(NamedTuple):
     verb: Verb
     length: int | None
     codes: frozenset[str] | None
+    code_severity: Severity
     table: str
-    severity: Severity
 
 
 class Verdict(NamedTuple):
@@ -100,7 +100,8 @@ class SegmentRules:
     def nothing_seen(self, delimiters: Delimiters) -> list[set[str]]:
         """One empty set of good values a field; the name is no field, and MSH-1 and MSH-2 are no data to be judged."""
         good: list[set[str]] = [set() for _ in self.fields]
-        good[0].add(self.name)
+        if good:
+            good[0].add(self.name)
         if self.name == "MSH":
             good[1].add(delimiters.field)
             good[2].add(delimiters.encoding_characters)
@@ -146,9 +147,10 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
     """A Profile compiled for a version."""
     known = dictionary(version)
     types = TypeChecker(known)
+    named = {statement.segment: None for statement in profile.statements} | dict(profile.segments)
     segments = {
         name: _segment(profile, known.segments[name], rules, version, types)
-        for name, rules in profile.segments.items()
+        for name, rules in named.items()
         if name in known.segments and known.segments[name].fields
     }
     essential = frozenset(profile.structure.essential if profile.structure else ())
@@ -156,19 +158,22 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
 
 
 def _segment(
-    profile: Profile, known: SegmentDef, rules: SegmentProfile, version: str, types: TypeChecker
+    profile: Profile, known: SegmentDef, rules: SegmentProfile | None, version: str, types: TypeChecker
 ) -> SegmentRules:
+    """The rules of a segment; without rules of its own it has statements only."""
+    statements = tuple(
+        StatementRule(each.id, compile_condition(each.holds), each.text, each.severity)
+        for each in profile.statements
+        if each.segment == known.name
+    )
+    if rules is None:
+        return SegmentRules(known.name, [], (), statements)
     count = max(len(known.fields), max(rules.fields, default=0))
     fields = [_field(profile, known, rules, number, version, types) for number in range(1, count + 1)]
     demanded = tuple(
         rule.number
         for rule in fields
-        if not rule.beyond and (rule.condition or rule.min or rule.verb in (Verb.SHALL, Verb.SHOULD))
-    )
-    statements = tuple(
-        StatementRule(each.id, compile_condition(each.holds), each.text, each.severity)
-        for each in profile.statements
-        if each.segment == known.name
+        if not rule.beyond and (rule.verb in (Verb.SHALL, Verb.SHOULD) or (rule.condition and rule.verb is Verb.MAY))
     )
     return SegmentRules(known.name, [fields[0], *fields], demanded, statements)
 
@@ -191,7 +196,7 @@ def _field(
         number=number,
         name=own.name or base.name,
         verb=verb,
-        withdrawn=base.usage in ("W", "X") and own.verb is None,
+        withdrawn=base.usage in ("W", "X") and own.verb is None and not own.pre_adopted,
         beyond=(late or number > len(known.fields)) and not own.pre_adopted,
         min=low,
         max=high,
@@ -203,9 +208,7 @@ def _field(
         table=table,
         severity=own.severity or rules.severity,
         condition=compile_condition(own.condition) if own.condition else None,
-        components=tuple(
-            _component(profile, n, part, own.severity or rules.severity, version) for n, part in own.components.items()
-        ),
+        components=tuple(_component(profile, n, part, version) for n, part in own.components.items()),
         types=types,
     )
 
@@ -225,9 +228,9 @@ def _codes(profile: Profile, number: str, version: str) -> tuple[frozenset[str] 
     return table.codes(version), "error" if table.kind == "hl7" else "warning"
 
 
-def _component(profile: Profile, number: int, part: Component, severity: Severity, version: str) -> ComponentRule:
+def _component(profile: Profile, number: int, part: Component, version: str) -> ComponentRule:
     codes, code_severity = _codes(profile, part.table or "", version)
-    return ComponentRule(number, part.verb, part.length, codes, part.table or "", code_severity if codes else severity)
+    return ComponentRule(number, part.verb, part.length, codes, code_severity, part.table or "")
 
 
 def _truncation(text: str | None) -> int | None:

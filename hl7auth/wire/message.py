@@ -6,6 +6,7 @@ The received bytes stay the record. Nothing here is ever written back: a forward
 """
 
 import re
+from bisect import bisect_right
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -143,7 +144,18 @@ class Header(NamedTuple):
 class Message:
     """A parsed message. `notes` are short words for what was tolerated; they become warnings."""
 
-    __slots__ = ("_by_name", "_header", "charset", "codec", "delimiters", "notes", "raw", "segments", "text")
+    __slots__ = (
+        "_by_name",
+        "_byte_starts",
+        "_header",
+        "charset",
+        "codec",
+        "delimiters",
+        "notes",
+        "raw",
+        "segments",
+        "text",
+    )
 
     def __init__(self, raw: bytes, text: str, delimiters: Delimiters, decoded: charset.Decoded) -> None:
         self.raw = raw
@@ -155,6 +167,7 @@ class Message:
         self.notes: tuple[str, ...] = decoded.notes
         self._header: Header | None = None
         self._by_name: dict[str, list[Segment]] | None = None
+        self._byte_starts: list[tuple[int, int]] | None = None
 
     @property
     def header(self) -> Header:
@@ -177,11 +190,29 @@ class Message:
         return found[0] if found else None
 
     def byte_range(self, start: int, end: int) -> tuple[int, int]:
-        """The bytes of the received message that hold characters `start` to `end` of its text."""
+        """The bytes of the received message that hold characters `start` to `end` of its text.
+
+        The places of segments are counted once, so that many ranges cost no more than the message is long.
+        """
         if len(self.raw) == len(self.text):
             return start, end
-        first = len(self.text[:start].encode(self.codec, "replace"))
-        return first, first + len(self.text[start:end].encode(self.codec, "replace"))
+        if self._byte_starts is None:
+            self._byte_starts = self._count_bytes()
+        at = max(bisect_right(self._byte_starts, (start, len(self.raw))) - 1, 0)
+        chars, first = self._byte_starts[at]
+        first += self._size(chars, start)
+        return first, first + self._size(start, end)
+
+    def _size(self, start: int, end: int) -> int:
+        return len(self.text[start:end].encode(self.codec, "replace"))
+
+    def _count_bytes(self) -> list[tuple[int, int]]:
+        """(character, byte) at which each segment begins, and the message."""
+        starts = [(0, 0)]
+        for segment in self.segments[1:]:
+            chars, size = starts[-1]
+            starts.append((segment.start, size + self._size(chars, segment.start)))
+        return starts
 
 
 def parse(raw: bytes, fallback: str = "8859/1") -> Message:

@@ -430,7 +430,7 @@ def test_a_field_of_ever_new_values_is_forgotten_in_time() -> None:
     for number in range(4_500):
         message = parse(f"{head()}\rAUT||P{number}".encode())
         assert check(message, profile, None) == []
-    assert len(profile.good_values(message.delimiters)["AUT"][2]) <= 2_000
+    assert len(profile.good_values(message.delimiters).values["AUT"][2]) <= 2_000
 
 
 _FIELDS = st.lists(st.sampled_from(["", '""', "A", "5", "20260301", "x^y", "a~b", "1&2", "x" * 300, "U"]), max_size=31)

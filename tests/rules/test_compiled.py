@@ -113,7 +113,7 @@ def test_only_tables_with_values_bind(version: str) -> None:
     }
     assert codes(aut(29, version)) == actions
     limit = aut(7, version).components
-    assert [(part.number, part.table, part.severity) for part in limit] == [(2, "0205", "warning")]
+    assert [(part.number, part.table, part.code_severity) for part in limit] == [(2, "0205", "warning")]
 
 
 @each_version
@@ -271,12 +271,12 @@ def test_the_memory_of_good_values_is_kept_apart_by_delimiters_and_has_a_bound()
     profile = compile_profile(resolved("referral"), "2.5")
     usual, odd = Delimiters(), Delimiters("$")
     assert profile.good_values(usual) is profile.good_values(usual)
-    profile.good_values(usual)["AUT"][3].add("Acme")
-    assert profile.good_values(odd)["AUT"][3] == set()
+    profile.good_values(usual).values["AUT"][3].add("Acme")
+    assert profile.good_values(odd).values["AUT"][3] == set()
     # the name of a segment, MSH-1 and MSH-2 are never looked at
-    assert profile.good_values(odd)["MSH"][:3] == [{"MSH"}, {"$"}, {"^~\\&"}]
-    assert profile.good_values(odd)["AUT"][:2] == [{"AUT"}, set()]
+    assert profile.good_values(odd).values["MSH"][:3] == [{"MSH"}, {"$"}, {"^~\\&"}]
+    assert profile.good_values(odd).values["AUT"][:2] == [{"AUT"}, set()]
     for code in range(0x100, 0x200):
         profile.good_values(Delimiters(chr(code)))
         assert len(profile.seen) <= 16
-    assert profile.good_values(usual)["AUT"][3] == set()
+    assert profile.good_values(usual).values["AUT"][3] == set()
