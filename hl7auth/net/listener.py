@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.decision import Outcome
+from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan, refuse_frame
 from hl7auth.observe import BATCHES, CONNECTIONS, MESSAGES, log, now
 from hl7auth.wire.framing import Deframer, Frame, frame
@@ -208,7 +208,7 @@ class MllpConnection(Protocol):
     def answer(self, outcome: Outcome) -> None:
         """Writes the replies of one message, in frames."""
         self._pending -= 1
-        MESSAGES.labels(self._owner.channel.name, outcome.disposition).inc()
+        self._owner.counters[outcome.disposition].inc()
         replies = outcome.replies
         if replies:
             self._wire.write(b"".join([frame(reply) for reply in replies]))
@@ -349,6 +349,7 @@ class MllpFactory(Factory):
         self.channel = channel
         self.intake = intake
         self.connections: set[MllpConnection] = set()
+        self.counters = {each: MESSAGES.labels(channel.name, each) for each in Disposition}
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""

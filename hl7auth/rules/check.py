@@ -56,8 +56,8 @@ def finding_entry(finding: Finding) -> dict[str, object]:
     }
 
 
-_STANDS_ALONE = frozenset({"RF1", "PRD", "CTD", "IN1", "DG1", "PR1"})
-"""Segments that repeat from message to message, and whose verdict depends on nothing but themselves."""
+_COMMON = frozenset({"RF1", "PRD", "CTD", "IN1", "DG1", "PR1"})
+"""Segments that repeat from message to message."""
 
 MAX_FINDINGS = 200
 """Findings of one message: nobody reads more, and a bad message must not cost more to report than to read."""
@@ -97,7 +97,7 @@ def check(message: Message, profile: CompiledProfile, layout: structure.Layout |
             if len(findings) > MAX_FINDINGS and any(finding.severity == "error" for finding in findings):
                 break
             del findings[2 * MAX_FINDINGS :]
-        elif name in _STANDS_ALONE and len(segment.text) <= _REMEMBERED_LENGTH:
+        elif name in _COMMON and known[name].stands_alone and len(segment.text) <= _REMEMBERED_LENGTH:
             if len(good.segments) >= _REMEMBERED_VALUES:
                 good.segments.clear()
             good.segments.add(segment.text)
@@ -120,7 +120,8 @@ def _check_segment(
         findings += _check_field(message, segment, occurrence, rules.fields[number], good[number])
     count = len(fields)
     if good and count > len(good) and any(fields[len(good) :]):
-        findings.append(_surplus(message, segment, occurrence, len(good)))
+        first = next(number for number in range(len(good), count) if fields[number])
+        findings.append(_surplus(message, segment, occurrence, first))
     for number in rules.demanded:
         if number >= count or not fields[number] or _says_nothing(fields[number], segment.delimiters):
             findings += _missing(message, segment, occurrence, rules.fields[number])
@@ -153,8 +154,6 @@ def _missing(message: Message, segment: Segment, occurrence: int, rule: FieldRul
         if not rule.condition(message, segment):
             return
         text = f"{rule.path} {rule.name} is required in this message and is empty"
-    elif rule.verb is Verb.MAY:
-        return
     else:
         text = f"{rule.path} {rule.name} {rule.verb} have a value and is empty"
     severity = milder("warning" if rule.verb is Verb.SHOULD else "error", rule.severity)

@@ -5,7 +5,7 @@ Imports wire, rules and errors only.
 
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ class Verdict(NamedTuple):
     subcomponent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FieldRule:
     """Everything that is checked of one field in one version."""
 
@@ -72,6 +72,12 @@ class FieldRule:
     condition: Condition | None
     components: tuple[ComponentRule, ...]
     types: TypeChecker
+
+    @cached_property
+    def plain(self) -> bool:
+        """True when there is nothing to judge but data type and length."""
+        special = self.beyond or self.withdrawn or self.verb is Verb.SHALL_NOT
+        return not (special or self.codes or self.components or self.truncated_at)
 
     @property
     def path(self) -> str:
@@ -96,6 +102,11 @@ class SegmentRules:
     fields: list[FieldRule]
     demanded: tuple[int, ...]
     statements: tuple[StatementRule, ...]
+
+    @property
+    def stands_alone(self) -> bool:
+        """True when the verdict on such a segment depends on nothing but itself."""
+        return not self.statements and not any(self.fields[number].condition for number in self.demanded)
 
     def nothing_seen(self, delimiters: Delimiters) -> list[set[str]]:
         """One empty set of good values a field; the name is no field, and MSH-1 and MSH-2 are no data to be judged."""

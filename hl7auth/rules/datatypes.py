@@ -2,7 +2,7 @@
 
 Imports wire and rules.dictionary only.
 
-Verdicts depend on the type and the raw text alone. Codes, dates and identifiers repeat, so they are remembered.
+Verdicts depend on the type and the raw text alone.
 """
 
 import re
@@ -68,30 +68,25 @@ _PLAIN_TEXT = frozenset({"ST", "ID", "IS"})
 _TS_PARTS = 2  # the time and, up to 2.5, its degree of precision
 _OPEN = frozenset({"varies", "VARIES", "*", "ANY", "", "FT", "TX", "ED"})
 
-#: A day's different values of a busy feed; then the memory starts afresh
-_REMEMBERED = 50_000
-#: Longer values (documents, narratives) do not repeat: to remember them would only cost memory
-_REMEMBERED_LENGTH = 256
-
 
 class TypeChecker:
     """Checks raw values against the data types of one version."""
 
     def __init__(self, dictionary: Dictionary) -> None:
         self._types = dictionary.datatypes
-        self._seen: dict[tuple[str, str, Delimiters], tuple[TypeFault, ...]] = {}
+        #: types that are text in all their components, and how many those are: most codes and identifiers
+        self._texts = dict.fromkeys(_PLAIN_TEXT, 1) | {
+            name: len(parts)
+            for name, parts in dictionary.datatypes.items()
+            if parts and name != "TS" and all(part.datatype in _PLAIN_TEXT for part in parts)
+        }
 
     def check(self, datatype: str, raw: str, delimiters: Delimiters) -> tuple[TypeFault, ...]:
         """The faults of one repetition of a field, in order of its components."""
-        if len(raw) > _REMEMBERED_LENGTH:
-            return tuple(self._element(datatype, raw, delimiters))
-        key = (datatype, raw, delimiters)
-        faults = self._seen.get(key)
-        if faults is None:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            faults = self._seen[key] = tuple(self._element(datatype, raw, delimiters))
-        return faults
+        most = self._texts.get(datatype)
+        if most is not None and raw.count(delimiters.component) < most and not _has_more(raw, delimiters):
+            return ()
+        return tuple(self._element(datatype, raw, delimiters))
 
     def _element(self, datatype: str, raw: str, marks: Delimiters) -> list[TypeFault]:
         if datatype in _OPEN or raw == NULL:
@@ -123,6 +118,11 @@ class TypeChecker:
             if text and text != NULL:
                 faults += _primitive("DTM" if sub.datatype == "TS" else sub.datatype, text, marks, number, place)
         return faults
+
+
+def _has_more(raw: str, marks: Delimiters) -> bool:
+    """True when there is something inside a component that has to be looked at."""
+    return (marks.escape in raw and bool(marks.escape)) or (marks.subcomponent in raw and bool(marks.subcomponent))
 
 
 def _primitive(datatype: str, text: str, marks: Delimiters, component: int, subcomponent: int) -> list[TypeFault]:

@@ -21,6 +21,9 @@ def judge(rule: FieldRule, raw: str, marks: Delimiters) -> tuple[Verdict, ...]:
 
     No verdict is worse than the severity of the field.
     """
+    short = rule.length is None or len(raw) <= rule.length
+    if rule.plain and short and marks.repetition not in raw and not rule.types.check(rule.datatype, raw, marks):
+        return ()
     return tuple(each._replace(severity=milder(each.severity, rule.severity)) for each in _verdicts(rule, raw, marks))
 
 

@@ -1,6 +1,6 @@
 """Tables of codes: the HL7-defined ones the engine needs, by version, and what a site adds.
 
-Imports wire, rules.strict_yaml and resources only.
+Imports wire, rules.strict_yaml, resources and pydantic only.
 """
 
 from functools import cache

@@ -1,12 +1,12 @@
 """The journal: a batch of plans becomes durable in one transaction, and only then has outcomes.
 
-Imports sqlalchemy, domain, flow, observe and errors only.
+Imports sqlalchemy, orjson, domain, flow, observe and errors only.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 
+import orjson
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -26,7 +26,10 @@ _VERSION_COLUMNS = (
     "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule",
     "document",
 )  # fmt: skip
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _encode(value: object) -> str:
+    return orjson.dumps(value).decode()
 
 
 class Journal:

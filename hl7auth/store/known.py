@@ -1,14 +1,14 @@
 """What a batch needs to know: loaded with a few queries, kept current while the batch is decided.
 
-Imports sqlalchemy, domain and flow only.
+Imports sqlalchemy, orjson, domain and flow only.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection
 
 from hl7auth.domain.authorization import Party
@@ -124,7 +124,7 @@ def read_record(row: Any) -> Record:
     """A Record from a row of the columns key to document."""
     application, _, facility = row[4].partition(PARTY)
     requester = Party(application, facility)
-    return Record(row[0], row[1], row[2], row[3], requester, row[5], row[6], json.loads(row[7]))
+    return Record(row[0], row[1], row[2], row[3], requester, row[5], row[6], orjson.loads(row[7]))
 
 
 def _identity(plan: Plan) -> tuple[str, str, str, str, str]:

@@ -334,6 +334,13 @@ def test_findings_have_a_bound() -> None:
     assert check(message, compiled("aut-standard", "2.5"), None)[-1].severity == "error"
 
 
+def test_no_error_of_the_structure_is_lost_behind_many_strays() -> None:
+    text = "\r".join((head(), GOOD_PLACES, *["ZZZ|1"] * 250, "AUT||ACME", "AUT||ACME"))
+    findings = checked(parse(text.encode()), compiled("referral", "2.5"), placed=True)
+    assert len(findings) == MAX_FINDINGS + 1
+    assert findings[-1].severity == "error"
+
+
 def test_no_error_is_lost_behind_many_warnings() -> None:
     fields = parse("\r".join((head(), *[f"AUT||ACME|{LONG}"] * 250, "AUT|GOLD")).encode())
     strays = parse("\r".join((head(), GOOD_PLACES, PROCEDURE, *["ZZZ|1"] * 250, "AUT|GOLD")).encode())
@@ -431,6 +438,42 @@ def test_a_field_of_ever_new_values_is_forgotten_in_time() -> None:
         message = parse(f"{head()}\rAUT||P{number}".encode())
         assert check(message, profile, None) == []
     assert len(profile.good_values(message.delimiters).values["AUT"][2]) <= 2_000
+
+
+PROVIDER = "PRD|RP|Moss^Ada"
+
+
+def test_a_whole_segment_that_was_good_is_not_judged_again(judged: list[str]) -> None:
+    profile = compile_profile(resolved("referral"), "2.5")
+    assert told(profile, PROVIDER, "PRD|PS|Moss^Ada") == ["warning 103 PRD-1.table PRD[2]-1"]
+    judged.clear()
+    assert told(profile, PROVIDER, PROVIDER) == []
+    assert judged == []
+    assert told(profile, PROVIDER, "PRD|PS|Moss^Ada") == ["warning 103 PRD-1.table PRD[2]-1"]
+
+
+def test_whole_segments_are_forgotten_in_time_and_long_ones_at_once() -> None:
+    profile = compile_profile(resolved("referral"), "2.5")
+    lines = [f"PRD|RP|Moss^{number}" for number in range(4_500)]
+    message = parse("\r".join((head(), *lines, "PRD|RP|" + "x" * 250)).encode())
+    assert check(message, profile, None) == []
+    kept = profile.good_values(message.delimiters).segments
+    assert 0 < len(kept) <= 2_000
+    assert max(map(len, kept)) <= 256
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "statements: [{id: x, segment: PRD, holds: message.PID-8 valued, text: t}]",
+        "statements: [{id: x, segment: PRD, holds: PID-8 valued, text: t}]",
+        "segments: {PRD: {fields: {3: {condition: message.PID-8 empty}}}}",
+    ],
+)
+def test_a_segment_that_was_good_in_one_message_may_not_be_so_in_another(tmp_path: Path, rules: str) -> None:
+    profile = own_profile(tmp_path, f"extends: referral\n{rules}")
+    assert told(profile, PROVIDER, "PID|||1||Quill|||F") == []
+    assert len(told(profile, PROVIDER, "PID|||1||Quill")) == 1
 
 
 _FIELDS = st.lists(st.sampled_from(["", '""', "A", "5", "20260301", "x^y", "a~b", "1&2", "x" * 300, "U"]), max_size=31)

@@ -217,19 +217,6 @@ def test_a_verdict_is_the_same_the_second_time_and_for_each_type() -> None:
         assert checker.check("NM", "1^2", Delimiters(component="*")) != checker.check("NM", "1^2", MARKS)
 
 
-def test_the_memory_has_a_bound_and_holds_no_long_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hl7auth.rules.datatypes._REMEMBERED", 3)
-    checker = TypeChecker(dictionary("2.5"))
-    for number in range(50):
-        assert checker.check("NM", str(number), MARKS) == ()
-        assert checker.check("NM", f"x{number}", MARKS)[0].severity == "E"
-        assert len(checker._seen) <= 3
-    checker.check("ST", "short", MARKS)
-    checker.check("ST", "x" * 257, MARKS)
-    assert ("ST", "short", MARKS) in checker._seen
-    assert max(len(raw) for _, raw, _ in checker._seen) < 257
-
-
 _MARKS = st.sampled_from([MARKS, Delimiters("$", "%", "*", "!", "?"), Delimiters("|", "^", "~", "\\", "", "")])
 _TYPES = st.sampled_from(sorted({*dictionary("2.5").datatypes, *dictionary("2.9.1").datatypes, "TS", "nonsense"}))
 _RAW = st.one_of(st.text(), st.text(alphabet='^&~\\."0123456789+-?%a\u0661'))
