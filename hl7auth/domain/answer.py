@@ -28,6 +28,7 @@ ANSWERS = {"RQA": ("RPA", "RPA_I08"), "REF": ("RRI", "RRI_I12")}
 
 _HEAD = frozenset({"MSH", "MSA", "SFT", "UAC"})
 _LOCAL_TABLE = "HL70563"
+_WRITTEN_ANEW = frozenset({"AUT", "RF1"})
 _BEHIND_PROCEDURES = frozenset({"OBR", "OBX", "PV1", "PV2", "NTE"})
 
 #: RF1-1 by table 0283: accepted, rejected, pending
@@ -103,7 +104,7 @@ class _Body:
 
     def lines(self, allowed: frozenset[str]) -> list[str]:
         segments = [each for each in self.request.segments if each.name in allowed and each.name not in _HEAD]
-        lines = [self.echo(segment) for segment in segments]
+        lines = [self.echo(each) if each.name in _WRITTEN_ANEW else each.text for each in segments]
         names = [segment.name for segment in segments]
         if "PR1" not in names:
             at = names.index("PID") + 1 if "PID" in names else len(names)
@@ -116,11 +117,7 @@ class _Body:
         return lines
 
     def echo(self, segment: Segment) -> str:
-        if segment.name == "AUT":
-            return self.aut(segment)
-        if segment.name == "RF1":
-            return self.referral(segment)
-        return segment.text
+        return self.aut(segment) if segment.name == "AUT" else self.referral(segment)
 
     def aut(self, segment: Segment) -> str:
         """What the store says of it; the request's own, with the decision open, where it says nothing yet."""

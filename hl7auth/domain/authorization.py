@@ -8,6 +8,7 @@ belongs to the number of the message-level AUT; AUTs with different numbers are 
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hl7auth.domain.values import Values, iso_date, read_aut, read_code
@@ -31,6 +32,7 @@ class Identifier(NamedTuple):
 _MISTAKABLE = re.compile(r"[@%~]|\A[?#]")
 
 
+@lru_cache(maxsize=1024)
 def joined_key(number: str, scope: str) -> str:
     """`number@scope`; what could be mistaken for the join, or for the mark of a request, is written as in a URL."""
     if _MISTAKABLE.search(number) or _MISTAKABLE.search(scope):

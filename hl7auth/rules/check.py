@@ -122,8 +122,10 @@ def _check_segment(
     if good and count > len(good) and any(fields[len(good) :]):
         first = next(number for number in range(len(good), count) if fields[number])
         findings.append(_surplus(message, segment, occurrence, first))
+    separators = segment.delimiters[1:]
     for number in rules.demanded:
-        if number >= count or not fields[number] or _says_nothing(fields[number], segment.delimiters):
+        raw = fields[number] if number < count else ""
+        if not raw or (raw[0] in separators and _says_nothing(raw, segment.delimiters)):
             findings += _missing(message, segment, occurrence, rules.fields[number])
     for statement in rules.statements:
         if not statement.holds(message, segment):
@@ -140,7 +142,8 @@ def _says_nothing(raw: str, marks: Delimiters) -> bool:
 
 def _check_field(message: Message, segment: Segment, occurrence: int, rule: FieldRule, good: set[str]) -> list[Finding]:
     raw = segment.fields[rule.number]
-    verdicts = () if _says_nothing(raw, segment.delimiters) else judge(rule, raw, segment.delimiters)
+    marks = segment.delimiters
+    verdicts = () if raw[0] in marks[1:] and _says_nothing(raw, marks) else judge(rule, raw, marks)
     if not verdicts and len(raw) <= _REMEMBERED_LENGTH:
         if len(good) >= _REMEMBERED_VALUES:
             good.clear()
