@@ -113,18 +113,21 @@ class Intake:
         self.new_id = new_id
         self.waiting_bytes = 0
         self._committer = committer
-        self._queue: deque[tuple[MllpConnection, Plan]] = deque()
+        self._queue: deque[tuple[MllpConnection, Frame]] = deque()
         self._scheduled = False
 
-    def submit(self, connection: "MllpConnection", planned: Plan) -> None:
-        """Puts a message into the next batch."""
-        self._queue.append((connection, planned))
+    def submit(self, connection: "MllpConnection", received: Frame) -> None:
+        """Puts a frame into the next batch."""
+        self._queue.append((connection, received))
         if not self._scheduled:
             self._scheduled = True
             self.reactor.callLater(0, self.flush)
 
     def flush(self) -> None:
-        """Commits one batch and sends its replies."""
+        """Plans and commits one batch and sends its replies.
+
+        Planned is here and not as frames come in: the same work done in a row is done with warm caches.
+        """
         self._scheduled = False
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
         if self._queue:
@@ -133,13 +136,13 @@ class Intake:
         if not batch:
             return
         BATCHES.observe(len(batch))
-        outcomes = self._committer.commit([planned for _, planned in batch])
+        outcomes = self._committer.commit([connection.plan(received) for connection, received in batch])
         for (connection, _), outcome in zip(batch, outcomes, strict=True):
             connection.answer(outcome)
 
     @property
     def waiting(self) -> int:
-        """Messages that are planned and not yet committed."""
+        """Messages that are not yet committed."""
         return len(self._queue)
 
 
@@ -244,7 +247,7 @@ class MllpConnection(Protocol):
     def _take(self, most: int = 0) -> None:
         """Plans what was received, up to the share that one connection may have under way."""
         while self._received and self._pending < (most or MAX_PENDING):
-            self._plan(self._received.popleft())
+            self._submit(self._received.popleft())
             if self._refused > MAX_REFUSED:
                 self._give_up("broken frames")
         if self._received:
@@ -252,20 +255,20 @@ class MllpConnection(Protocol):
         else:
             self._go_on("enough under way")
 
-    def _plan(self, received: Frame) -> None:
-        factory = self._owner
-        intake, channel = factory.intake, factory.channel
+    def plan(self, received: Frame) -> Plan:
+        """What a frame of this connection wants."""
+        intake, channel = self._owner.intake, self._owner.channel
+        if received.refused:
+            reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
+            return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
+        return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
+
+    def _submit(self, received: Frame) -> None:
         if received.payload in _NO_MESSAGE:
             return
         self._pending += 1
-        if received.refused:
-            self._refused += 1
-            reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
-            planned = refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
-        else:
-            self._refused = 0
-            planned = plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
-        intake.submit(self, planned)
+        self._refused = self._refused + 1 if received.refused else 0
+        self._owner.intake.submit(self, received)
 
     def _pause(self, reason: str) -> None:
         if not self._pauses:
