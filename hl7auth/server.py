@@ -92,7 +92,7 @@ def _calm_the_collector() -> None:
     """A batch of messages is some 50,000 objects that all die by themselves, without cycles.
 
     With Python's default threshold of 700 the collector would look at them, and at the dictionaries, again and again:
-    it took a quarter of the engine's time. Now it runs seldom, and never looks at what was there when serving began.
+    for nothing. Now it runs seldom, and never looks at what was there when serving began.
     """
     gc.collect()
     gc.freeze()
