@@ -3,6 +3,7 @@
 Imports rules, wire.charset (known names), resources and errors only.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -134,9 +135,8 @@ def _refuse_doubles(channels: list[Channel]) -> None:
             seen[value] = channel.path
 
 
-def _all_in(names: tuple[str, ...], allowed: object, what: str) -> tuple[str, ...]:
-    known = list(allowed)  # type: ignore[call-overload]
+def _all_in(names: tuple[str, ...], allowed: Collection[str], what: str) -> tuple[str, ...]:
     for name in names:
-        if name not in known:
-            raise ValueError(f"unknown {what} '{name}' (allowed: {', '.join(known)})")
+        if name not in allowed:
+            raise ValueError(f"unknown {what} '{name}' (allowed: {', '.join(allowed)})")
     return names

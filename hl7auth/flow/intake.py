@@ -121,19 +121,9 @@ def salvage(raw: bytes) -> tuple[Header, Delimiters]:
 def _plan_message(
     message: Message, channel: Channel, now: int, message_id: int, reply_ids: tuple[str, str], peer: str
 ) -> Plan:
-    header = message.header
-    common = (
-        message_id,
-        channel,
-        now,
-        message.raw,
-        peer,
-        header,
-        message.delimiters,
-        handshake(header),
-        reply_ids,
-        message,
-    )
+    header, marks = message.header, message.delimiters
+    asked = handshake(header)
+    common = (message_id, channel, now, message.raw, peer, header, marks, asked, reply_ids, message)
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)
     problems = _header_problems(header, channel)
@@ -145,7 +135,7 @@ def _plan_message(
     structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
     where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += _header_remarks(header, structure, common[7])
+    findings += _header_remarks(header, structure, asked)
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors))
@@ -153,7 +143,7 @@ def _plan_message(
     if len(claims) * sum(len(each.text) for name in _COPIED for each in message.all(name)) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
         return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)))
-    intent = _intent(message, message_id, claims, profile.profile.status or StatusMap(), common[7])
+    intent = _intent(message, message_id, claims, profile.profile.status or StatusMap(), asked)
     return Plan(*common, where, findings, None, intent, digest(message, channel))
 
 

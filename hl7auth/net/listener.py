@@ -6,6 +6,7 @@ The commit runs on the reactor: with SQLite a second busy thread fights for the 
 Frames that arrive while a commit runs wait in their sockets, and are the next batch: group commit needs no timer.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -256,12 +257,16 @@ class MllpConnection(Protocol):
             self._go_on("enough under way")
 
     def plan(self, received: Frame) -> Plan:
-        """What a frame of this connection wants."""
+        """What a frame of this connection wants. A fault of ours in planning it is answered, and hurts no neighbour."""
         intake, channel = self._owner.intake, self._owner.channel
-        if received.refused:
-            reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
-            return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
-        return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
+        reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
+        try:
+            if not received.refused:
+                return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
+        except Exception:
+            log("plan.failed", "a message could not be planned", level=logging.ERROR, error=True, channel=channel.name)
+            reason = "the message could not be processed"
+        return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
 
     def _submit(self, received: Frame) -> None:
         if received.payload in _NO_MESSAGE:

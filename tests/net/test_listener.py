@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
+from hl7auth.flow import intake
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
 from hl7auth.net import listener
@@ -491,3 +492,22 @@ def test_a_locked_database_is_said_to_all_at_once_and_recovers(make: MakeBench, 
     connection.dataReceived(frame(request("C0")))
     bench.settle()
     assert codes(transport)[-1] == "AA C0"
+
+
+def test_a_fault_in_planning_one_message_is_answered_and_hurts_no_other(
+    make: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+    opened = [bench.open() for _ in range(3)]
+    plan = intake.plan
+
+    def brittle(raw: bytes, *rest: Any) -> Plan:
+        if b"|C1|" in raw:
+            raise RuntimeError("77001")
+        return plan(raw, *rest)
+
+    monkeypatch.setattr(listener, "plan", brittle)
+    for number, (connection, _) in enumerate(opened):
+        connection.dataReceived(frame(request(f"C{number}")))
+    bench.settle()
+    assert [codes(transport) for _, transport in opened] == [["AA C0"], ["AR C1"], ["AA C2"]]
