@@ -8,8 +8,8 @@ message is said by an ACK instead.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from hl7auth.domain.authorization import Aut, Claim
 from hl7auth.domain.document import Document
@@ -38,8 +38,7 @@ _REFERRAL_STATUS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How what was asked stands now: the authorizations an answer speaks of, by key, the request, and their status.
 
     No status means that the store knows nothing of it.

@@ -59,7 +59,9 @@ class Aut(NamedTuple):
 
     @property
     def stated(self) -> Values:
-        """Its values without those it deletes."""
+        """Its values without those it deletes. Shared, so not to be changed in place."""
+        if NULL not in self.segment.text:
+            return self.values
         return {key: value for key, value in self.values.items() if value is not None}
 
     @property
@@ -70,6 +72,8 @@ class Aut(NamedTuple):
     @property
     def deletes(self) -> bool:
         """True for the delete pattern: every field that is sent is `""` (chapter 2, 2.10.4.1)."""
+        if NULL not in self.segment.text:
+            return False
         sent = [text for text in self.segment.fields[1:] if text]
         return bool(sent) and all(text == NULL for text in sent)
 

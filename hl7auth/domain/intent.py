@@ -3,7 +3,6 @@
 Imports domain and rules.profile (the shape of the mapping) only.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from hl7auth.domain.authorization import Claim, Party, joined_key
@@ -64,8 +63,7 @@ class Known(Protocol):
         """The current requests that a message with this control id made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """All that a message says, independent of its syntax.
 
     `answers` is MSA-2; `receipt_only` an answer with MSA-1 CA; `promised` a request whose sender is told that it pends;

@@ -204,7 +204,7 @@ AUT_FIELDS = (
 _QUANTITIES_HAVE_UNITS = 12
 """AUT has so many fields since 2.7, when AUT-8 and AUT-9 changed from NM to CQ."""
 
-_UNREAD = object()
+_KEYS = tuple(field.key for field in AUT_FIELDS)
 _REMEMBERED = 2_000
 _REMEMBERED_LENGTH = 256
 """Longer values do not repeat: to remember them would only cost memory."""
@@ -214,20 +214,28 @@ _memory: dict[Delimiters, list[dict[str, Any]]] = {}
 def read_aut(segment: Segment) -> Values:
     """The values of an AUT by document key. Empty fields are left out; a deleted one (`""`) is None."""
     memory = _memory_for(segment.delimiters)
-    fields, count, values = segment.fields, len(segment.fields), {}
-    for field, seen in zip(AUT_FIELDS, memory, strict=True):
-        raw = fields[field.number] if field.number < count else ""
+    fields = segment.fields
+    texts = fields[1:6] + fields[7:29]  # AUT_FIELDS leave out AUT-6
+    try:
+        # nearly every value of a feed was read before: codes, units and dates come again and again
+        return {key: seen[raw] for key, seen, raw in zip(_KEYS, memory, texts, strict=False) if raw}
+    except KeyError:
+        return _read_anew(segment, memory, texts)
+
+
+def _read_anew(segment: Segment, memory: list[dict[str, Any]], texts: list[str]) -> Values:
+    values: Values = {}
+    for field, seen, raw in zip(AUT_FIELDS, memory, texts, strict=False):
         if not raw:
             continue
-        value = seen.get(raw, _UNREAD)
-        if value is _UNREAD:
-            value = _read(field, raw, segment.delimiters)
-            if len(raw) <= _REMEMBERED_LENGTH:
-                if len(seen) >= _REMEMBERED:
-                    seen.clear()
-                seen[raw] = value
-        if value or raw == NULL:
-            values[field.key] = value
+        value = seen[raw] if raw in seen else _read(field, raw, segment.delimiters)
+        if not value and raw != NULL:
+            continue
+        values[field.key] = value
+        if len(raw) <= _REMEMBERED_LENGTH:
+            if len(seen) >= _REMEMBERED:
+                seen.clear()
+            seen[raw] = value
     return values
 
 

@@ -4,7 +4,6 @@ Imports wire, domain, flow and errors only.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -49,8 +48,7 @@ class KnownToChannel(Known, Protocol):
         """True when the sender used this control id before for the same event, with any content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent."""
 
     plan: Plan

@@ -5,10 +5,10 @@ Imports wire, rules, domain, flow and errors only.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from hl7auth.domain.answer import ANSWERS
 from hl7auth.domain.authorization import Claim, diagnoses, patient, read_claims, referral, referral_key, requester
@@ -38,16 +38,14 @@ _NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a message is refused: `ack` is AE (its content) or AR (its kind, or no message at all)."""
 
     ack: str
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """A frame, read as far as possible without the store. `digest` tells the same message sent again.
 
     `received_at` is in microseconds since 1970, UTC. `reply_ids` are the control ids of the at most two replies.

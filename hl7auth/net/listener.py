@@ -161,6 +161,7 @@ class MllpConnection(Protocol):
         self._pending = 0
         self._refused = 0
         self._pauses: set[str] = set()
+        self._send_now: Callable[[], object] | None = None
         self._closing = False
         self._timers: dict[str, Timer] = {}
 
@@ -171,6 +172,9 @@ class MllpConnection(Protocol):
             self._wire.abortConnection()
             return
         self._wire.setTcpNoDelay(True)
+        # A reply nearly always fits into the socket: sending it at once spares a turn of the reactor. What does not fit
+        # stays with the transport, and so does a failure: the reactor meets it again and ends the connection.
+        self._send_now = getattr(self.transport, "doWrite", None)
         self._wire.registerProducer(self, True)
         self._expect_message()
 
@@ -216,6 +220,8 @@ class MllpConnection(Protocol):
         replies = outcome.replies
         if replies:
             self._wire.write(b"".join([frame(reply) for reply in replies]))
+            if self._send_now is not None and not self._closing:
+                self._send_now()
         if self._received:
             self._take()
         if self._closing:
