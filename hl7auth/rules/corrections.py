@@ -44,6 +44,14 @@ class ComponentChange(NamedTuple):
     name: str
 
 
+class TableChange(NamedTuple):
+    """The table of a component, where the version has the component and no table of it."""
+
+    datatype: str
+    number: int
+    table: str
+
+
 class Sketch(NamedTuple):
     """A segment or group of an abstract syntax: as a Node, which it becomes."""
 
@@ -76,6 +84,7 @@ class Patch(NamedTuple):
     base: str | None
     fields: tuple[FieldChange, ...]
     components: tuple[ComponentChange, ...]
+    tables: tuple[TableChange, ...]
     structures: tuple[StructureEdit, ...]
     events: tuple[tuple[str, str, str], ...]
     sequences: tuple[str, ...]
@@ -88,7 +97,7 @@ def patch(version: str) -> Patch:
         return _corrections(version)
     data = _load(path.name)
     edits = tuple(edit for entry in data.get("structures", ()) for edit in _edits(entry))
-    return Patch(data["base"], tuple(_defined(data["fields"])), (), edits, (), ())
+    return Patch(data["base"], tuple(_defined(data["fields"])), (), (), edits, (), ())
 
 
 def entries(section: str, version: str) -> list[dict[str, Any]]:
@@ -136,6 +145,11 @@ def _corrections(version: str) -> Patch:
             ComponentChange(entry["datatype"], number, name)
             for entry in entries("components", version)
             for number, name in entry["components"].items()
+        ),
+        tuple(
+            TableChange(entry["datatype"], number, table)
+            for entry in entries("tables", version)
+            for number, table in entry["components"].items()
         ),
         tuple(
             StructureEdit(entry["in"], tuple(entry["at"].split("/")), _cardinality(entry["right"]), (), keep=True)

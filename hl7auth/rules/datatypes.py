@@ -1,6 +1,6 @@
 """Are the characters of a value right for its data type? (chapter 2A; dates, numbers, codes, text)
 
-Imports wire and rules.dictionary only.
+Imports wire, rules.dictionary and rules.finding only.
 
 Verdicts depend on the type and the raw text alone.
 """
@@ -11,17 +11,21 @@ from datetime import date
 from typing import NamedTuple
 
 from hl7auth.rules.dictionary import Dictionary
+from hl7auth.rules.finding import Category
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import NULL
 
 
 class TypeFault(NamedTuple):
-    """`component` and `subcomponent` are 0 where the fault is the whole element's; `severity` as in table 0516."""
+    """`component` and `subcomponent` are 0 where the fault is the whole element's; `severity` as in table 0516;
+    `datatype` is the one that the value is not right for."""
 
     component: int
     subcomponent: int
     severity: str
     text: str
+    category: Category = "format"
+    datatype: str = ""
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)\Z", re.ASCII)
@@ -81,12 +85,36 @@ class TypeChecker:
             if parts and name != "TS" and all(part.datatype in _PLAIN_TEXT for part in parts)
         }
 
+        #: per composite type and component, the form that a value without subcomponents must have
+        self._forms = {
+            name: tuple(self._form(part.datatype) for part in parts)
+            for name, parts in dictionary.datatypes.items()
+            if parts and name not in _OPEN and name != "TS"
+        }
+
+    def _form(self, datatype: str) -> Callable[[str], bool] | None:
+        inner = self._types.get(datatype, ())
+        first = inner[0].datatype if inner and datatype not in _OPEN and datatype != "TS" else datatype
+        rule = _CHECKS.get("DTM" if first == "TS" else first)
+        return rule[0] if rule else None
+
     def check(self, datatype: str, raw: str, delimiters: Delimiters) -> tuple[TypeFault, ...]:
         """The faults of one repetition of a field, in order of its components."""
         most = self._texts.get(datatype)
         if most is not None and raw.count(delimiters.component) < most and not _has_more(raw, delimiters):
             return ()
+        forms = self._forms.get(datatype)
+        if forms is not None and not _has_more(raw, delimiters) and _fits(raw.split(delimiters.component), forms):
+            return ()
         return tuple(self._element(datatype, raw, delimiters))
+
+    def component(
+        self, datatype: str, raw: str, delimiters: Delimiters, number: int, subcomponent: int = 0
+    ) -> list[TypeFault]:
+        """The faults of one component of that data type, or of one subcomponent."""
+        if subcomponent:
+            return _primitive("DTM" if datatype == "TS" else datatype, raw, delimiters, number, subcomponent)
+        return self._component(datatype, raw, delimiters, number)
 
     def _element(self, datatype: str, raw: str, marks: Delimiters) -> list[TypeFault]:
         if datatype in _OPEN or raw == NULL:
@@ -96,7 +124,10 @@ class TypeChecker:
             return [*_primitive("DTM", parts[0], marks, 1, 0), *_extra(parts, _TS_PARTS, datatype, 0)]
         components = self._types.get(datatype, ())
         if not components:
-            return [*_primitive(datatype, parts[0], marks, 0, 0), *_extra(parts, 1, datatype, 0)]
+            faults = [*_primitive(datatype, parts[0], marks, 0, 0), *_extra(parts, 1, datatype, 0)]
+            if datatype in _PLAIN_TEXT and marks.subcomponent and any(parts[0].split(marks.subcomponent)[1:]):
+                faults.append(_unescaped(datatype))
+            return faults
         faults = _extra(parts, len(components), datatype, 0)
         for number, (text, component) in enumerate(zip(parts, components, strict=False), start=1):
             if text and text != NULL:
@@ -120,6 +151,13 @@ class TypeChecker:
         return faults
 
 
+def _fits(parts: list[str], forms: tuple[Callable[[str], bool] | None, ...]) -> bool:
+    """True when no part is of a wrong form, and there are no more of them than forms."""
+    return len(parts) <= len(forms) and all(
+        [form(text) for text, form in zip(parts, forms, strict=False) if form is not None and text and text != NULL]
+    )
+
+
 def _has_more(raw: str, marks: Delimiters) -> bool:
     """True when there is something inside a component that has to be looked at."""
     return (marks.escape in raw and bool(marks.escape)) or (marks.subcomponent in raw and bool(marks.subcomponent))
@@ -128,9 +166,10 @@ def _has_more(raw: str, marks: Delimiters) -> bool:
 def _primitive(datatype: str, text: str, marks: Delimiters, component: int, subcomponent: int) -> list[TypeFault]:
     rule = _CHECKS.get(datatype)
     if rule and text not in ("", NULL) and not rule[0](text):
-        return [TypeFault(component, subcomponent, "E", rule[1])]
+        return [TypeFault(component, subcomponent, "E", rule[1], "format", datatype)]
     if datatype in _PLAIN_TEXT and marks.escape and _has_formatting(text, marks.escape):
-        return [TypeFault(component, subcomponent, "W", f"holds a formatting command, which {datatype} text has not")]
+        text = f"holds a formatting command, which {datatype} text has not"
+        return [TypeFault(component, subcomponent, "W", text, "invalid content", datatype)]
     return []
 
 
@@ -145,4 +184,12 @@ def _extra(parts: list[str], allowed: int, datatype: str, component: int) -> lis
         return []
     kind = "subcomponents" if component else "components"
     place = component or allowed + 1
-    return [TypeFault(place, allowed + 1 if component else 0, "W", f"{datatype} has {allowed} {kind}, more are sent")]
+    # text that has no parts and seems to have some holds a separator that should have been escaped
+    category: Category = "unescaped separator" if datatype in _PLAIN_TEXT else "extra"
+    text = f"{datatype} has {allowed} {kind}, more are sent"
+    return [TypeFault(place, allowed + 1 if component else 0, "W", text, category, datatype)]
+
+
+def _unescaped(datatype: str) -> TypeFault:
+    text = f"holds a subcomponent separator that is not escaped: {datatype} has no parts"
+    return TypeFault(0, 0, "W", text, "unescaped separator", datatype)

@@ -54,6 +54,15 @@ class FieldDef:
     datatype: str
     table: str | None
 
+    @property
+    def code_table(self) -> str | None:
+        """The table that the value, or its first component, is of. HL7 also writes the table of another component
+        beside a field (0200 beside a name): that one stands at the component."""
+        return None if self.datatype in _TABLE_ELSEWHERE else self.table
+
+
+_TABLE_ELSEWHERE = frozenset({"CQ", "CX", "ICD", "PLN", "XAD", "XCN", "XON", "XPN", "XTN"})
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentDef:
@@ -158,6 +167,10 @@ def _apply(changes: Patch, draft: _Draft) -> None:
             draft.datatypes.setdefault(fields[number].datatype, {})
     for datatype, number, name in changes.components:
         draft.datatypes[datatype][number] = ComponentDef(name, "", None)
+    for datatype, number, table in changes.tables:
+        part = draft.datatypes.get(datatype, {}).get(number)
+        if part is not None and part.datatype and part.table is None:
+            draft.datatypes[datatype][number] = replace(part, table=table)
     for edit in changes.structures:
         draft.structures[edit.structure] = _edited(draft.structures[edit.structure], edit.path, edit)
     for message_type, event, structure in changes.events:
@@ -224,7 +237,8 @@ def _component(row: Any) -> tuple[int, ComponentDef]:
 
 
 def _table(name: str | None) -> str | None:
-    return name.removeprefix("HL7") if name else None
+    """The number of a table; 9999 stands for none."""
+    return name.removeprefix("HL7") if name and name != "HL79999" else None
 
 
 def _nodes(structure: str, reference: Any, sequences: tuple[str, ...]) -> tuple[Node, ...]:

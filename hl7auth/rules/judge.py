@@ -5,52 +5,77 @@ Imports wire and rules only.
 
 from collections.abc import Iterator
 
-from hl7auth.rules.compiled import ComponentRule, FieldRule, Verdict
-from hl7auth.rules.profile import Severity, Verb
+from hl7auth.rules.judge_element import judge_components, judge_text
+from hl7auth.rules.mend import mend_cardinality, mend_type, mend_usage
+from hl7auth.rules.place import Scene
+from hl7auth.rules.profile_model import Verb
+from hl7auth.rules.rule import FieldRule, Verdict, milder
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import NULL, part
 
 MAX_VERDICTS = 10
 """Verdicts on one field: ten wrong repetitions tell as much as ten thousand."""
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "milder"]
 
 
-def judge(rule: FieldRule, raw: str, marks: Delimiters) -> tuple[Verdict, ...]:
+def judge(rule: FieldRule, raw: str, marks: Delimiters, scene: Scene | None = None) -> tuple[Verdict, ...]:
     """What is wrong with a raw value, wherever it stands: a pure function of the rule, the text and the delimiters.
 
-    No verdict is worse than the severity of the field.
+    Only what a profile makes depend on other places needs the scene; without one it is not judged. No verdict is worse
+    than the severity of the field, unless the profile says so of that kind of rule.
     """
-    short = rule.length is None or len(raw) <= rule.length
-    if rule.plain and short and marks.repetition not in raw and not rule.types.check(rule.datatype, raw, marks):
+    if rule.usage == "IX":
         return ()
-    return tuple(each._replace(severity=milder(each.severity, rule.severity)) for each in _verdicts(rule, raw, marks))
+    if _is_right(rule, raw, marks):
+        return ()
+    return tuple(_verdicts(rule, raw, marks, scene))
 
 
-def milder(one: Severity, other: Severity) -> Severity:
-    """The lesser of two severities."""
-    return max(one, other, key=_ORDER.index)
+def _is_right(rule: FieldRule, raw: str, marks: Delimiters) -> bool:
+    """True for nearly all good values; what is left takes a closer look."""
+    limits = rule.limits
+    if limits is None or marks.repetition in raw or (rule.length is not None and len(raw) > rule.length):
+        return False
+    if rule.types.check(rule.datatype, raw, marks):
+        return False
+    if not limits and not rule.codes:
+        return True
+    parts = raw.split(marks.component) if marks.component in raw else [raw]
+    if rule.codes is not None and parts[0] and parts[0] not in rule.codes:
+        return False
+    count = len(parts)
+    for at, length, codes, wanted, composite in limits:
+        text = parts[at] if at < count else ""
+        if not text:
+            if wanted:
+                return False
+        elif (
+            (length is not None and len(text) > length)
+            or (codes is not None and text not in codes)
+            or (composite and (not marks.subcomponent or marks.subcomponent in text))
+        ):
+            return False
+    return True
 
 
-_ORDER: list[Severity] = ["error", "warning", "information"]
+def _own_severity(rule: FieldRule, verdict: Verdict) -> Verdict:
+    element = verdict.element or rule
+    return verdict._replace(severity=element.severity_of(verdict.kind, verdict.severity), element=element)
 
 
-def _verdicts(rule: FieldRule, raw: str, marks: Delimiters) -> list[Verdict]:
+def _verdicts(rule: FieldRule, raw: str, marks: Delimiters, scene: Scene | None) -> list[Verdict]:
     if rule.beyond:
-        return [_beyond(rule)]
-    verdicts: list[Verdict] = []
-    if rule.withdrawn or rule.verb is Verb.SHALL_NOT:
-        severity: Severity = "error" if rule.verb is Verb.SHALL_NOT else "warning"
-        verdicts.append(Verdict(f"{rule.path}.usage", severity, "207", f"{rule.path} is not used in this version"))
+        return [_own_severity(rule, _beyond(rule))]
     mark = marks.repetition
     # a trailing separator says nothing (chapter 2, 2.6)
     repetitions = raw.rstrip(mark).split(mark) if mark and mark in raw else [raw]
-    if rule.max is not None and len(repetitions) > rule.max:
-        text = f"{rule.path} {rule.name} may occur {rule.max} time(s) and occurs {len(repetitions)} times"
-        verdicts.append(Verdict(f"{rule.path}.cardinality", "error", "198", text))
+    verdicts = [_own_severity(rule, each) for each in (*_unwanted(rule), *_counted(rule, repetitions))]
     for number, repetition in enumerate(repetitions, start=1):
         if repetition and repetition != NULL:
-            verdicts += _judge_repetition(rule, repetition, marks, number)
+            verdicts += [
+                _own_severity(rule, each) for each in _judge_repetition(rule, repetition, marks, number, scene)
+            ]
         if len(verdicts) > MAX_VERDICTS:
             listed, behind = verdicts[:MAX_VERDICTS], verdicts[MAX_VERDICTS:]
             known = any(each.severity == "error" for each in listed)
@@ -61,54 +86,61 @@ def _verdicts(rule: FieldRule, raw: str, marks: Delimiters) -> list[Verdict]:
     return verdicts
 
 
-def _judge_repetition(rule: FieldRule, raw: str, marks: Delimiters, number: int) -> Iterator[Verdict]:
+def _unwanted(rule: FieldRule) -> Iterator[Verdict]:
+    """A value where there shall be none: SHALL NOT an error, withdrawn a warning, kept for old receivers a note."""
+    name, mend = f"{rule.path}.usage", mend_usage(rule, present=True)
+    if rule.verb is Verb.SHALL_NOT:
+        text = f"{rule.path} is not used in this version"
+        yield Verdict(name, "error", "207", text, kind="usage", category="usage", mend=mend)
+    elif rule.withdrawn:
+        text = f"{rule.path} is not used in this version"
+        yield Verdict(name, "warning", "207", text, kind="usage", category="usage", mend=mend)
+    elif rule.usage == "B":
+        text = f"{rule.path} {rule.name} is there for older receivers alone (B)"
+        yield Verdict(name, "information", "207", text, kind="usage", category="usage", mend=mend)
+
+
+def _counted(rule: FieldRule, repetitions: list[str]) -> Iterator[Verdict]:
+    count = len(repetitions)
+    name, mend = f"{rule.path}.cardinality", mend_cardinality(rule.path, rule.min, rule.max)
+    if rule.max is not None and count > rule.max:
+        text = f"{rule.path} {rule.name} may occur {rule.max} time(s) and occurs {count} times"
+        yield Verdict(name, "error", "198", text, kind="cardinality", category="cardinality", mend=mend)
+    if rule.min > 1 and repetitions != [NULL] and (valued := sum(map(bool, repetitions))) < rule.min:
+        text = f"{rule.path} {rule.name} must occur {rule.min} time(s) and occurs {valued} time(s)"
+        yield Verdict(name, "error", "198", text, kind="cardinality", category="cardinality", mend=mend)
+
+
+def _judge_repetition(
+    rule: FieldRule, raw: str, marks: Delimiters, number: int, scene: Scene | None
+) -> Iterator[Verdict]:
     for fault in rule.types.check(rule.datatype, raw, marks):
-        severity: Severity = "error" if fault.severity == "E" else "warning"
+        if fault.component in rule.retyped:
+            continue
         text = f"{rule.path} {rule.name} {fault.text}"
-        yield Verdict(f"{rule.path}.type", severity, "102", text, number, fault.component, fault.subcomponent)
-    first = part(raw, marks.component, 1)
-    if rule.codes is not None and first and first != NULL and first not in rule.codes:
-        text = f"{rule.path} {rule.name} is not in table {rule.table}"
-        yield Verdict(f"{rule.path}.table", rule.code_severity, "103", text, number)
-    yield from _lengths(rule, raw, marks, number)
-    for component in rule.components:
-        yield from _judge_component(rule, component, part(raw, marks.component, component.number), number)
-
-
-def _lengths(rule: FieldRule, raw: str, marks: Delimiters, number: int) -> Iterator[Verdict]:
-    """A breach of length is a warning: the value is kept whole (chapter 2, 2.4.5)."""
-    size = len(raw) - raw.count(marks.escape) if marks.escape else len(raw)  # the marks of an escape are not counted
-    if rule.length is not None and size > rule.length:
-        text = f"{rule.path} {rule.name} is longer than {rule.length} characters"
-        yield Verdict(f"{rule.path}.length", "warning", "104", text, number)
-    cut = marks.truncation
-    if cut and rule.truncated_at and size >= rule.truncated_at and raw.endswith(cut):
         yield Verdict(
-            f"{rule.path}.truncated", "warning", "104", f"{rule.path} {rule.name} was cut by the sender", number
+            f"{rule.path}.type",
+            "error" if fault.severity == "E" else "warning",
+            "102",
+            text,
+            number,
+            fault.component,
+            fault.subcomponent,
+            "type",
+            fault.category,
+            mend=mend_type(rule.path, fault.datatype or rule.datatype, fault.category),
         )
-
-
-def _judge_component(rule: FieldRule, component: ComponentRule, text: str, number: int) -> Iterator[Verdict]:
-    place = f"{rule.path}.{component.number}"
-    if not text:
-        if component.verb in (Verb.SHALL, Verb.SHOULD):
-            severity: Severity = "warning" if component.verb is Verb.SHOULD else "error"
-            yield Verdict(
-                f"{place}.usage", severity, "101", f"{place} {component.verb} have a value", number, component.number
-            )
-        return
-    if component.length is not None and len(text) > component.length:
-        longer = f"{place} is longer than {component.length} characters"
-        yield Verdict(f"{place}.length", "warning", "104", longer, number, component.number)
-    if component.codes is not None and text != NULL and text not in component.codes:
-        unknown = f"{place} is not in table {component.table}"
-        yield Verdict(f"{place}.table", component.code_severity, "103", unknown, number, component.number)
+    place = (number, 0, 0)
+    yield from judge_text(rule, raw, part(raw, marks.component, 1), marks, place)
+    if rule.components:
+        yield from judge_components(rule, raw, (marks.component, marks.subcomponent), marks, place, scene)
 
 
 def _beyond(rule: FieldRule) -> Verdict:
     """A field that this version has not. An action code must not vanish: else what a D deletes would be stored."""
+    mend = mend_usage(rule, present=True)
     if rule.path == "AUT-29":
         text = "AUT-29 Action Code has a value, but does not exist before 2.8; it can not be left out of account"
-        return Verdict("AUT-29.unexpected", "error", "199", text)
+        return Verdict("AUT-29.unexpected", "error", "199", text, kind="unexpected", category="extra", mend=mend)
     text = f"{rule.path} does not exist in this version and is left out of account"
-    return Verdict(f"{rule.path}.unexpected", "warning", "199", text)
+    return Verdict(f"{rule.path}.unexpected", "warning", "199", text, kind="unexpected", category="extra", mend=mend)

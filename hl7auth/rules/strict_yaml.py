@@ -32,6 +32,11 @@ MAX_DEPTH = 50
 
 def load(path: Path, model: type[Model]) -> Model:
     """The file as that model. Raises ConfigError naming the first three mistakes by file, line and key."""
+    return load_with_lines(path, model)[0]
+
+
+def load_with_lines(path: Path, model: type[Model]) -> tuple[Model, dict[str, int]]:
+    """The file as that model, and the 1-based line of each of its keys (`segments.AUT.fields.2`). Raises as `load`."""
     text = _read(path)
     try:
         _refuse_what_explodes(path, text)
@@ -46,7 +51,7 @@ def load(path: Path, model: type[Model]) -> Model:
     for key in _repeated_keys(node):
         raise ConfigError(f"{path}:{key.start_mark.line + 1}: key '{key.value}' is there twice")
     try:
-        return model.model_validate(data)
+        return model.model_validate(data), dict(_lines(node, ""))
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(path, node, error.errors(), model)[:3])) from None
 
@@ -90,6 +95,19 @@ def _repeated_keys(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             yield from _repeated_keys(value)
+
+
+def _lines(node: yaml.Node, above: str) -> Iterator[tuple[str, int]]:
+    """The line of each key and of each entry of a list, by its keys from the top joined with dots."""
+    if isinstance(node, yaml.MappingNode):
+        inner = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = [(str(number), value, value) for number, value in enumerate(node.value)]
+    else:
+        return
+    for name, key, value in inner:
+        yield f"{above}{name}", key.start_mark.line + 1
+        yield from _lines(value, f"{above}{name}.")
 
 
 def _explain(path: Path, node: yaml.Node, errors: Sequence[Any], model: type[BaseModel]) -> list[str]:

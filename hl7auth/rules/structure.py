@@ -48,20 +48,50 @@ class Layout(NamedTuple):
 
 def layout(version: str, structure: str, names: tuple[str, ...]) -> Layout:
     """The Layout of a message with these segment names under that structure of that version."""
-    return (_known_shape if len(names) <= _REMEMBERED_SEGMENTS else _walked)(version, structure, names)
+    return layout_of(dictionary(version).structures[structure], names)
 
 
-def _walked(version: str, structure: str, names: tuple[str, ...]) -> Layout:
-    walk = _Walk(dictionary(version).structures[structure], names)
-    for index in range(len(names)):
-        walk.place(index)
-    return walk.finish()
+def layout_of(root: Node, names: tuple[str, ...]) -> Layout:
+    """The same under any structure: a profile's own, or one of the dictionary with changes. Keep the root: it is known
+    again as the object that it is."""
+    shapes = _shapes.get(id(root))
+    if shapes is None:
+        shapes = _remembered(root)
+    return (shapes.known if len(names) <= _REMEMBERED_SEGMENTS else shapes.walked)(names)
 
-
-_known_shape = lru_cache(maxsize=4096)(_walked)
 
 _REMEMBERED_SEGMENTS = 200
 """Longer messages hardly ever repeat a shape: to remember thousands of them would only cost memory."""
+
+_REMEMBERED_SHAPES = 1024
+_REMEMBERED_ROOTS = 256
+
+
+class _Shapes:
+    """The layouts found under one structure. It holds the root, so that no other object can come by its id."""
+
+    __slots__ = ("known", "root")
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.known = lru_cache(maxsize=_REMEMBERED_SHAPES)(self.walked)
+
+    def walked(self, names: tuple[str, ...]) -> Layout:
+        walk = _Walk(self.root, names)
+        for index in range(len(names)):
+            walk.place(index)
+        return walk.finish()
+
+
+_shapes: dict[int, _Shapes] = {}
+
+
+def _remembered(root: Node) -> _Shapes:
+    """To hash a whole structure at every message would cost more than to find its layout: roots are told by id."""
+    if len(_shapes) >= _REMEMBERED_ROOTS:
+        _shapes.clear()
+    shapes = _shapes[id(root)] = _Shapes(root)
+    return shapes
 
 
 @dataclass(slots=True)

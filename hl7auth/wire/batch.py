@@ -4,7 +4,7 @@ Imports wire.framing only.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +16,10 @@ _HEAD = rb"[ \t]*(MSH(?=[^\w\s])|(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z))"
 _FIRST_HEAD, _NEXT_HEAD = re.compile(_HEAD), re.compile(rb"[\r\n]" + _HEAD)
 _LINE_END = re.compile(rb"\r\n?|\n")
 _BLANK = b"\r\n\x00 \t"
+_LONGEST_HEAD = 80
+"""Bytes of a line's beginning that are looked at again with the next block: an indent and a name."""
+_LARGEST_FRAME = 256 * 1024 * 1024
+"""Of a capture that is read in blocks: a frame that never ends must not take all memory."""
 
 
 class Batch(NamedTuple):
@@ -31,10 +35,45 @@ def split(data: bytes) -> Batch:
     MLLP frames are found by their framing bytes; otherwise a message begins where a line begins with MSH and ends
     before the next such line or a line of the batch protocol. Blank lines behind its last segment are not part of it.
     """
+    return _split_capture(data) if _is_capture(data) else _Lines().read(data, last=True)
+
+
+def split_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
+    """What `split` finds, for a file that comes in blocks: some messages at a time, however large the file is.
+
+    Whether it is an MLLP capture is seen by its first block. The notes come with the messages that are read last.
+    """
+    blocks = iter(blocks)
+    first = next(blocks, b"")
+    yield from (_capture_blocks if _is_capture(first) else _line_blocks)(chain([first], blocks))
+
+
+def _is_capture(data: bytes) -> bool:
     framing_bytes = VT in data or FS in data
-    if framing_bytes and (data.lstrip(_BLANK).startswith(VT) or _CAPTURE.search(data)):
-        return _split_capture(data)
-    return _split_lines(data)
+    return framing_bytes and bool(data.lstrip(_BLANK).startswith(VT) or _CAPTURE.search(data))
+
+
+def _line_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
+    """A piece ends where the next line begins one, so that all before the last such line can be read."""
+    lines, held = _Lines(), b""
+    for block in blocks:
+        since = max(len(held) - _LONGEST_HEAD, 0)
+        held += block
+        cut = max((match.start(1) for match in _NEXT_HEAD.finditer(held, since) if match.end() < len(held)), default=0)
+        if cut:
+            yield lines.read(held[:cut])
+            held = held[cut:]
+    yield lines.read(held, last=True)
+
+
+def _capture_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
+    deframer, count = Deframer(max_bytes=_LARGEST_FRAME), 0
+    for block in blocks:
+        batch, count = _frames(deframer.feed(block), count)
+        yield batch
+    batch, _ = _frames(deframer.close(), count)
+    noise = (f"{deframer.noise_bytes} bytes stand outside of frames",) if deframer.noise_bytes else ()
+    yield batch._replace(notes=batch.notes + noise)
 
 
 class _Tally:
@@ -67,22 +106,33 @@ class _Tally:
         return f"{name}-1 says {said[:20].decode('ascii', 'replace')} {things}, {found} found"
 
 
-def _split_lines(data: bytes) -> Batch:
-    messages: list[bytes] = []
-    notes: list[str] = ["a byte order mark stands before the first line"] if data.startswith(BOM) else []
-    tally, strays = _Tally(), False
-    for name, piece in _pieces(data.removeprefix(BOM)):
-        tally.sees(name)
-        if name == b"MSH":
-            messages.append(_without_blank_lines(piece))
-            continue
-        line, rest = _first_line(piece) if name else (b"", piece)
-        strays = strays or bool(rest.strip(_BLANK))
-        objection = tally.objection(line) if name in (b"BTS", b"FTS") else ""
-        notes += [objection] if objection else []
-    if strays:
-        notes.append("the file holds lines that belong to no message")
-    return Batch(messages, tuple(notes))
+class _Lines:
+    """Reads a file of lines, whole or piece by piece; what a later line must agree with is counted over all."""
+
+    def __init__(self) -> None:
+        self.tally = _Tally()
+        self.begun = self.strays = False
+
+    def read(self, data: bytes, last: bool = False) -> Batch:
+        """The messages of some more of the file, which ends where something begins."""
+        messages: list[bytes] = []
+        notes: list[str] = []
+        if not self.begun and data.startswith(BOM):
+            notes.append("a byte order mark stands before the first line")
+            data = data.removeprefix(BOM)
+        self.begun = True
+        for name, piece in _pieces(data):
+            self.tally.sees(name)
+            if name == b"MSH":
+                messages.append(_without_blank_lines(piece))
+                continue
+            line, rest = _first_line(piece) if name else (b"", piece)
+            self.strays = self.strays or bool(rest.strip(_BLANK))
+            objection = self.tally.objection(line) if name in (b"BTS", b"FTS") else ""
+            notes += [objection] if objection else []
+        if last and self.strays:
+            notes.append("the file holds lines that belong to no message")
+        return Batch(messages, tuple(notes))
 
 
 def _pieces(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -114,15 +164,20 @@ def _without_blank_lines(piece: bytes) -> bytes:
 
 def _split_capture(data: bytes) -> Batch:
     deframer = Deframer(max_bytes=len(data))
+    batch, _ = _frames(deframer.feed(data) + deframer.close(), 0)
+    noise = (f"{deframer.noise_bytes} bytes stand outside of frames",) if deframer.noise_bytes else ()
+    return batch._replace(notes=batch.notes + noise)
+
+
+def _frames(frames: Sequence[Frame], before: int) -> tuple[Batch, int]:
+    """The messages of frames that come after so many others, and how many frames there are with them."""
     messages: list[bytes] = []
     notes: list[str] = []
-    for number, frame in enumerate(deframer.feed(data) + deframer.close(), start=1):
+    for number, frame in enumerate(frames, start=before + 1):
         batch = _open(frame)
         messages += batch.messages
         notes += [f"frame {number}: {note}" for note in frame.notes + batch.notes]
-    if deframer.noise_bytes:
-        notes.append(f"{deframer.noise_bytes} bytes stand outside of frames")
-    return Batch(messages, tuple(notes))
+    return Batch(messages, tuple(notes)), before + len(frames)
 
 
 def _open(frame: Frame) -> Batch:
@@ -130,5 +185,5 @@ def _open(frame: Frame) -> Batch:
     if not frame.payload:
         return Batch([], ("it is empty",))
     if frame.payload.startswith((b"FHS", b"BHS")):
-        return _split_lines(frame.payload)
+        return _Lines().read(frame.payload, last=True)
     return Batch([frame.payload])

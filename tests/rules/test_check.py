@@ -73,7 +73,9 @@ def test_a_line_without_a_number_has_that_of_the_first_aut() -> None:
 
 
 def test_a_condition_asks_for_a_field_where_it_is_true(tmp_path: Path) -> None:
-    profile = own_profile(tmp_path, "segments: {AUT: {fields: {2: {verb: MAY}, 3: {condition: AUT-2 valued}}}}")
+    profile = own_profile(
+        tmp_path, "departs: [AUT-2]\nsegments: {AUT: {fields: {2: {verb: MAY}, 3: {condition: AUT-2 valued}}}}"
+    )
     assert told(profile, "AUT|GOLD") == []
     assert told(profile, "AUT||ACME") == ["error 101 AUT-3.usage AUT-3"]
     assert told(profile, "AUT||ACME|") == ["error 101 AUT-3.usage AUT-3"]
@@ -84,6 +86,7 @@ def test_statements_are_checked_for_each_segment_of_their_name(tmp_path: Path) -
     profile = own_profile(
         tmp_path,
         """
+departs: [AUT-2]
 segments: {AUT: {fields: {2: {verb: MAY}}}}
 statements:
 - {id: payor-or-plan, segment: AUT, holds: AUT-1 valued or AUT-2 valued, text: one of both, severity: error}
@@ -362,6 +365,11 @@ def test_a_finding_as_it_is_stored_and_shown() -> None:
         "text": "AUT-2 Authorizing Payor, Company ID SHALL have a value and is empty",
         "code": "101",
         "bytes": [finding.start, finding.start],
+        "category": "usage",
+        "line": 2,
+        "source": "profiles/aut-standard.yaml:9",
+        "standard": "HL7 chapter 11, 11.6.2.2",
+        "mend": "Send a value in AUT-2 (Authorizing Payor, Company ID).",
     }
 
 
@@ -425,7 +433,7 @@ def test_other_profiles_and_versions_do_not_reuse_it_either() -> None:
 def test_long_values_are_not_remembered(judged: list[str], length: int, again: bool) -> None:
     profile = compile_profile(resolved("aut-standard"), "2.8")
     value = "x" * length
-    message = parse(f"{head('2.8')}\rAUT||A|{value}||||||||||REF".encode())
+    message = parse(f"{head('2.8')}\rAUT||A|||||||||||REF||||{value}".encode())
     check(message, profile, None)
     judged.clear()
     assert check(message, profile, None) == []

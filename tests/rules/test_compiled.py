@@ -124,10 +124,13 @@ def test_aut_3_may_be_cut_at_45_from_2_7_on(version: str) -> None:
 
 @each_version
 def test_the_parts_of_an_authorization_identifier(version: str) -> None:
-    assert [(part.number, part.length, part.verb) for part in aut(6, version).components] == [
+    parts = aut(6, version).components
+    assert [(part.number, part.length, part.verb) for part in parts] == [
         (1, 15, Verb.MAY),
         (3, 6, Verb.MAY),
+        (4, None, Verb.MAY),  # the type of a universal id has codes of HL7's own
     ]
+    assert [part.table for part in parts] == ["", "", "0301"]
 
 
 @each_version
@@ -178,12 +181,13 @@ def test_a_field_that_the_profile_does_not_mention_is_that_of_the_dictionary(com
         None,
     )
     assert (rules.fields[3].verb, rules.fields[3].min, rules.fields[3].severity) == (Verb.SHALL, 1, "warning")
-    assert (rules.fields[8].name, rules.fields[8].verb, rules.fields[8].codes) == ("Sex", Verb.MAY, None)
+    assert (rules.fields[8].name, rules.fields[8].verb, rules.fields[8].table) == ("Sex", Verb.MAY, "0001")
     assert rules.demanded == (3, 5)
 
 
 def test_what_the_profile_says_comes_over_the_dictionary(compile_text: Compile) -> None:
-    text = """segments: {PID: {fields: {
+    text = """departs: [PID-3]
+segments: {PID: {fields: {
         3: {name: Member, verb: SHOULD, cardinality: 2..3, type: ST, length: 9, severity: warning},
         5: {cardinality: 0..*},
         8: {verb: {"2.5": SHALL}}, 10: {verb: {"2.6": SHALL}}}}}"""

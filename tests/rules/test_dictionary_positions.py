@@ -49,7 +49,7 @@ def _others(version: str, segment: str) -> dict[int, Other]:
     found = {}
     for number, name, datatype, usage, rest in _FIELD.findall(_source(version, "segments", segment).read_text()):
         flags, _, table = rest.partition("|")
-        code = re.match(r" (\d{4})", table)
+        code = re.match(r" (?!9999)(\d{4})", table)  # 9999 stands for no table
         found[int(number)] = Other(name, datatype, usage, "rep" in flags.split(), code[1] if code else None)
     return found
 

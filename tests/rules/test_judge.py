@@ -230,9 +230,13 @@ def test_p22_payor_missing_in_the_profile_of_a_network_that_sends_none(tmp_path:
         "error 101 AUT-2.usage AUT-2",
         "error 101 AUT-2.usage AUT[3]-2",
     ]
-    relaxed = own_profile(tmp_path, "extends: aut-standard\nsegments: {AUT: {fields: {2: {verb: SHOULD}}}}")
+    relaxed = own_profile(
+        tmp_path, "extends: aut-standard\ndeparts: [AUT-2]\nsegments: {AUT: {fields: {2: {verb: SHOULD}}}}"
+    )
     assert said(check(message, relaxed, None)) == ["warning 101 AUT-2.usage AUT-2", "warning 101 AUT-2.usage AUT[3]-2"]
-    silent = own_profile(tmp_path, "extends: aut-standard\nsegments: {AUT: {fields: {2: {verb: MAY}}}}")
+    silent = own_profile(
+        tmp_path, "extends: aut-standard\ndeparts: [AUT-2]\nsegments: {AUT: {fields: {2: {verb: MAY}}}}"
+    )
     assert check(message, silent, None) == []
 
 
@@ -276,7 +280,9 @@ def test_long_parts_of_a_number_are_warnings(version: str) -> None:
 
 
 def test_what_shall_not_be_there(tmp_path: Path) -> None:
-    profile = own_profile(tmp_path, "segments: {AUT: {fields: {1: {verb: SHALL NOT}, 2: {verb: MAY}}}}")
+    profile = own_profile(
+        tmp_path, "departs: [AUT-2]\nsegments: {AUT: {fields: {1: {verb: SHALL NOT}, 2: {verb: MAY}}}}"
+    )
     assert told(profile, "AUT|GOLD") == ["error 207 AUT-1.usage AUT-1"]
     assert told(profile, 'AUT|""') == ["error 207 AUT-1.usage AUT-1"]
     assert told(profile, "AUT||ACME") == []
@@ -284,7 +290,9 @@ def test_what_shall_not_be_there(tmp_path: Path) -> None:
 
 def test_what_shall_not_be_there_is_not_missed_when_it_is_empty(tmp_path: Path) -> None:
     """Also where the standard requires the field."""
-    profile = own_profile(tmp_path, "segments: {PID: {fields: {3: {verb: SHALL NOT}, 5: {verb: MAY}}}}")
+    profile = own_profile(
+        tmp_path, "departs: [PID-3, PID-5]\nsegments: {PID: {fields: {3: {verb: SHALL NOT}, 5: {verb: MAY}}}}"
+    )
     assert told(profile, "PID|1") == []
 
 
@@ -363,7 +371,7 @@ def test_an_hl7_table_makes_no_warning_an_error(tmp_path: Path) -> None:
 def test_a_long_component_is_looked_up_by_its_value(tmp_path: Path) -> None:
     profile = own_profile(tmp_path, 'segments: {AUT: {fields: {2: {components: {1: {length: 1, table: "0155"}}}}}}')
     assert told(profile, "AUT||AL") == ["warning 104 AUT-2.1.length AUT-2.1"]
-    assert told(profile, "AUT||QQ") == ["warning 104 AUT-2.1.length AUT-2.1", "error 103 AUT-2.1.table AUT-2.1"]
+    assert told(profile, "AUT||QQ") == ["error 103 AUT-2.1.table AUT-2.1", "warning 104 AUT-2.1.length AUT-2.1"]
 
 
 def test_each_repetition_is_judged(tmp_path: Path) -> None:

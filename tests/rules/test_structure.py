@@ -5,7 +5,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hl7auth.rules.dictionary import Node, dictionary
-from hl7auth.rules.structure import MESSAGE, UNPLACED, Fault, Layout, StructureFault, layout
+from hl7auth.rules.structure import MESSAGE, UNPLACED, Fault, Layout, StructureFault, layout, layout_of
+from hl7auth.rules.syntax import parse_syntax
 from hl7auth.wire.versions import VERSIONS, at_least
 
 STRUCTURES = ("RQA_I08", "RPA_I08", "REF_I12", "RRI_I12")
@@ -332,3 +333,48 @@ def test_a_known_shape_is_remembered_and_a_long_one_is_not() -> None:
     assert layout("2.4", "RQA_I08", ("MSH", "SFT", "PRD", "PID")) != layout(
         "2.5", "RQA_I08", ("MSH", "SFT", "PRD", "PID")
     )
+
+
+# --- structures of a profile's own
+
+NETWORK = "MSH MSA [AUT] [ZAU] {<PROVIDER> PRD} PID [{<PROCEDURE> PR1 [{OBX}] [AUT] [ZAU]}] [{NTE}]"
+
+
+def test_a_structure_of_its_own_is_walked_like_those_of_hl7() -> None:
+    root = parse_syntax(NETWORK, "ZPA_Z02")
+    names = ("MSH", "MSA", "AUT", "ZAU", "PRD", "PID", "PR1", "OBX", "AUT", "ZAU", "PR1", "AUT", "NTE")
+    found = layout_of(root, names)
+    assert found.faults == ()
+    # P27: with the OBX between them the AUT is still that of its PR1
+    assert [owner for name, owner in zip(names, found.owners, strict=True) if name == "AUT"] == [MESSAGE, 6, 10]
+    assert layout_of(root, ("MSH", "MSA", "PRD", "PID", "PR1", "AUT", "AUT")).faults == (
+        StructureFault(Fault.TOO_MANY, 6, "AUT"),
+    )
+    assert layout_of(root, ("MSH", "PRD", "PID", "IN1")).faults == (
+        StructureFault(Fault.MISSING, 0, "MSA"),
+        StructureFault(Fault.UNKNOWN, 3, "IN1"),
+    )
+
+
+def test_a_layout_is_known_by_the_structure_that_it_was_made_for() -> None:
+    names = ("MSH", "PID", "AUT")
+    loose, tight = parse_syntax("MSH PID [AUT]"), parse_syntax("MSH PID")
+    assert layout_of(loose, names) is layout_of(loose, names)
+    assert layout_of(loose, names).faults == ()
+    assert layout_of(tight, names).faults == (StructureFault(Fault.UNKNOWN, 2, "AUT"),)
+    assert layout_of(dictionary("2.5").structures["RQA_I08"], names) is layout("2.5", "RQA_I08", names)
+
+
+def test_more_structures_than_are_remembered() -> None:
+    roots = [parse_syntax("MSH " + "[{NTE}] " * count) for count in range(1, 400)]
+    for root in roots:
+        assert layout_of(root, ("MSH", "NTE")).faults == ()
+    assert layout_of(roots[0], ("NTE",)).faults == (StructureFault(Fault.MISSING, -1, "MSH"),)
+
+
+def test_a_group_that_repeats_so_and_so_often_and_one_without_a_name() -> None:
+    root = parse_syntax("MSH {1..2 <P> PR1 [AUT]} [PV1 [PV2]]")
+    assert layout_of(root, ("MSH", "PR1", "PR1", "AUT", "PV1", "PV2")).faults == ()
+    assert layout_of(root, ("MSH", "PR1", "PR1", "PR1")).faults == (StructureFault(Fault.TOO_MANY, 3, "PR1"),)
+    assert layout_of(root, ("MSH", "PR1", "PV2")).faults == (StructureFault(Fault.OUT_OF_PLACE, 2, "PV2"),)
+    assert layout_of(root, ("MSH", "PR1", "PV1", "PV2")).owners == (MESSAGE, MESSAGE, MESSAGE, 2)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hl7auth.wire.batch import Batch, split
+from hl7auth.wire.batch import Batch, split, split_blocks
 from hl7auth.wire.framing import FS, VT, frame
 
 BOM = b"\xef\xbb\xbf"
@@ -192,3 +192,53 @@ def test_any_data_is_taken_apart_into_pieces_of_itself_in_order(data: bytes) -> 
     at = 0
     for piece in split(data).messages:
         at = data.index(piece, at) + len(piece)
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    """The data in blocks of these sizes, the rest in one."""
+    blocks, at = [], 0
+    for size in sizes:
+        blocks.append(data[at : at + size])
+        at += size
+    return [block for block in (*blocks, data[at:]) if block]
+
+
+def together(batches: list[Batch]) -> Batch:
+    return Batch([each for part in batches for each in part.messages], tuple(n for part in batches for n in part.notes))
+
+
+LINES = [token for token in TOKENS if VT not in token and FS not in token]
+
+
+class TestBlocks:
+    @ENDS
+    @pytest.mark.parametrize("size", [1, 7, 90, 4096])
+    def test_a_file_in_blocks_is_what_it_is_whole(self, end: bytes, size: int) -> None:
+        data = BOM + b"FHS|^~\\&" + end + batch([message(number, end) for number in range(5)], b"BTS|4", end) + b"FTS|3"
+        assert together(list(split_blocks(cut(data, [size] * (len(data) // size))))) == split(data)
+
+    def test_messages_come_before_the_end_is_read(self) -> None:
+        blocks = iter([message(1) + message(2), message(3)])
+        first = next(split_blocks(blocks))
+        assert first.messages == [message(1)]
+        assert next(blocks) == message(3)
+
+    def test_a_message_longer_than_a_block(self) -> None:
+        long = message(1).replace(b"Ada", b"A" * 1000)
+        assert together(list(split_blocks(cut(long + message(2), [64] * 20)))).messages == [long, message(2)]
+
+    def test_a_capture_in_blocks(self) -> None:
+        data = b"noise" + b"".join(frame(message(number)) for number in range(4)) + frame(b"") + VT + message(5)
+        for size in (20, 300):
+            assert together(list(split_blocks(cut(data, [size] * (len(data) // size))))) == split(data)
+
+    def test_nothing_at_all(self) -> None:
+        assert together(list(split_blocks([]))) == Batch([])
+
+    @given(
+        st.lists(st.sampled_from(LINES), max_size=25),
+        st.lists(st.integers(1, 9), max_size=20),
+    )
+    def test_any_lines_in_any_blocks(self, tokens: list[bytes], sizes: list[int]) -> None:
+        data = b"".join(tokens)
+        assert together(list(split_blocks(cut(data, sizes)))) == split(data)

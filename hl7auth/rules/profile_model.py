@@ -1,0 +1,287 @@
+"""The shape of a profile file: what a profile can say of messages, groups, segments, fields and components.
+
+Imports wire, rules.strict_yaml, rules.predicate, rules.tables, rules.finding and rules.dialect only.
+
+A key marked "by version" may hold one value, or a mapping `first version: value`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+
+from hl7auth.rules.dialect import Dialect
+from hl7auth.rules.finding import Severity
+from hl7auth.rules.predicate import compile_condition
+from hl7auth.rules.strict_yaml import Strict
+from hl7auth.rules.tables import Table, Version
+from hl7auth.wire.versions import VERSIONS, at_least
+
+Decision = Literal["pended", "approved", "partially_approved", "modified", "denied", "cancelled"]
+Value = TypeVar("Value")
+
+
+class Verb(StrEnum):
+    """The conformance verbs of HL7 v2+ and what a breach is: SHALL an error, SHOULD a warning."""
+
+    SHALL = "SHALL"
+    SHOULD = "SHOULD"
+    MAY = "MAY"
+    SHALL_NOT = "SHALL NOT"
+
+
+_USAGE = re.compile(r"R|RE|O|C|CE|X|B|W|IX|C\((?:R|RE|O|X)/(?:R|RE|O|X)\)")
+_LENGTH = re.compile(r"(\d{1,9})\.\.(\d{1,9}|\*)")
+
+
+def _usage(text: str) -> str:
+    if not _USAGE.fullmatch(text):
+        raise ValueError(f"'{text}' is no usage (R, RE, O, C, CE, C(R/X) and the like, X, B, W or IX)")
+    return text
+
+
+def _cardinality(text: str) -> str:
+    low, _, high = text.partition("..")
+    if high != "*" and int(high) < int(low):
+        raise ValueError(f"'{text}' allows nothing: the least is more than the most")
+    return text
+
+
+def _readable(text: str) -> str:
+    compile_condition(text)
+    return text
+
+
+def _possible_length(value: int | str | tuple[int, ...]) -> int | str | tuple[int, ...]:
+    """A length as it was written, when there can be a value of that length."""
+    if isinstance(value, str):
+        match = _LENGTH.fullmatch(value)
+        if match is None:
+            raise ValueError(f"'{value}' is no length (20, 1..20, 5..*, or a list of lengths)")
+        if match[2] != "*" and int(match[2]) < max(int(match[1]), 1):
+            raise ValueError(f"'{value}' allows nothing: the least is more than the most")
+    elif min((value,) if isinstance(value, int) else value, default=0) < 1:
+        raise ValueError("a length is at least 1")
+    return value
+
+
+Number = Annotated[int, Field(ge=1, le=999)]
+Usage = Annotated[str, AfterValidator(_usage)]
+Cardinality = Annotated[str, Field(pattern=r"^\d{1,6}\.\.(\d{1,6}|\*)$"), AfterValidator(_cardinality)]
+Length = Annotated[int | str | tuple[int, ...], AfterValidator(_possible_length)]
+"""A greatest length, `least..greatest`, or all the lengths that there may be (chapter 2, 2.4.5), in characters."""
+ConformanceLength = Annotated[str, Field(pattern=r"^\d+[#=]$")]
+Text = Annotated[str, AfterValidator(_readable)]
+"""A condition; its grammar stands in rules.predicate."""
+Kind = Literal[
+    "usage",
+    "cardinality",
+    "length",
+    "conformance_length",
+    "truncated",
+    "type",
+    "table",
+    "constant",
+    "unexpected",
+]
+"""The last word of a rule id: `AUT-13.usage`."""
+DeletePattern = Literal["all_fields", "first_field", "key"]
+
+
+class Binding(Strict):
+    """A table that the codes come from. Required and closed: any other code is an error; required and open, or
+    suggested and closed: a warning; suggested and open: an alert. Silent: closed for an HL7-defined table, else open.
+    """
+
+    table: str
+    strength: Literal["required", "suggested"] = "required"
+    extensibility: Literal["open", "closed"] | None = None
+
+
+class Element(Strict):
+    """What can be said of a field and of a component alike.
+
+    `verb` or `usage` (R, RE, O, C(a/b) ..., by version): one of the two. `condition` decides what C(a/b) means; with
+    MAY it makes the element required where it is true. `length` is LEN and `conformance_length` C.LEN with `#` (may be
+    truncated) or `=` (never), both by version. `type` is a data type or a flavour, by version. `constant` is the one
+    value that there may be. `table` is a binding whose strength is the table's own. `severity` is the worst that a
+    breach can be, `severities` what a breach of one kind is: `{usage: warning, length: error}`.
+    """
+
+    name: str = ""
+    verb: Verb | dict[Version, Verb] | None = None
+    usage: Usage | dict[Version, Usage] | None = None
+    condition: Text | None = None
+    length: Length | dict[Version, Length | None] | None = None
+    conformance_length: ConformanceLength | dict[Version, ConformanceLength] | None = None
+    type: str | dict[Version, str] | None = None
+    constant: str | None = None
+    table: str | None = None
+    binding: Binding | None = None
+    severity: Severity | None = None
+    severities: dict[Kind, Severity] = {}
+    components: "dict[Number, Component]" = {}
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.verb is not None and self.usage is not None:
+            raise ValueError("verb and usage say the same thing: only one of them may stand here")
+        if self.table is not None and self.binding is not None:
+            raise ValueError("table and binding say the same thing: only one of them may stand here")
+        return self
+
+
+class Component(Element):
+    """Rules for one component of a field, or for one subcomponent of a component."""
+
+
+class FieldProfile(Element):
+    """Rules for one field. `cardinality` is `min..max` with `*` for many; `since` the first version that has it;
+    `pre_adopted` allows a field of a later version in an earlier one, or a withdrawn one in a later.
+    """
+
+    cardinality: Cardinality | None = None
+    since: Version | None = None
+    pre_adopted: bool = False
+
+
+class SegmentProfile(Strict):
+    """Rules for one segment. `severity` is what a breach is where the field does not say; `fields` by number.
+
+    `delete_pattern`: which segments of `""` delete all and need no required fields (chapter 2, 2.10.4.1): every field
+    has it, the first one alone, or the `key` field alone. `section` is where HL7 describes the segment, by version. A
+    segment that the dictionary does not know (a Z segment) is what its fields say.
+    """
+
+    name: str = ""
+    section: str | dict[Version, str] | None = None
+    severity: Severity = "error"
+    delete_pattern: tuple[DeletePattern, ...] = ("all_fields",)
+    key: Number | None = None
+    fields: dict[Number, FieldProfile] = {}
+
+    @model_validator(mode="after")
+    def _key_is_known(self) -> Self:
+        if "key" in self.delete_pattern and self.key is None:
+            raise ValueError("delete_pattern names the key: `key` must say which field that is")
+        return self
+
+
+class Statement(Strict):
+    """A conformance statement: a condition that must hold.
+
+    `scope` segment: for every such segment. Group: the same, and a path to another segment means the one in the same
+    group (the AUT under this PR1). Message: once, and `segment` may be left out.
+    """
+
+    id: str
+    segment: str = "MSH"
+    holds: Text
+    text: str
+    severity: Severity = "warning"
+    scope: Literal["segment", "group", "message"] = "segment"
+
+    @model_validator(mode="after")
+    def _segment_is_said(self) -> Self:
+        if self.scope != "message" and "segment" not in self.model_fields_set:
+            raise ValueError("key 'segment' is missing: only a statement with scope message needs none")
+        return self
+
+
+class Structure(Strict):
+    """`essential`: segments whose place and presence the engine relies on; a fault there is an error."""
+
+    essential: tuple[str, ...] = ()
+
+
+class GroupProfile(Strict):
+    """What a profile changes about one group or segment of a structure. Verb SHALL or usage R: it comes at least once;
+    SHALL NOT or X: it does not come."""
+
+    cardinality: Cardinality | None = None
+    verb: Verb | None = None
+    usage: Literal["R", "RE", "O", "X"] | None = None
+
+
+class Applies(Strict):
+    """The messages that a profile is for; an empty list means any. `identifiers` are those of MSH-21.1."""
+
+    messages: tuple[str, ...] = ()
+    versions: tuple[Version, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+
+class Flavour(Strict):
+    """A data type that constrains another one, by what it says of its components."""
+
+    base: str
+    length: Length | None = None
+    components: dict[Number, Component] = {}
+
+
+class StatusMap(Strict):
+    """How a message says what was decided: codes of AUT-14, and of RF1-1 where an answer has no AUT, by status."""
+
+    approval_status: dict[str, Decision] = {}
+    referral_status: dict[str, Decision] = {}
+
+    @field_validator("approval_status", "referral_status")
+    @classmethod
+    def _folded(cls, names: dict[str, Decision]) -> dict[str, Decision]:
+        return {name.strip().upper(): meaning for name, meaning in names.items()}
+
+
+class Profile(Strict):
+    """A profile file, with everything it inherits once `resolved`.
+
+    `departs` names the places where it relaxes what HL7, or what it extends, requires (`AUT-2`, `AUT-6.1`,
+    `RPA_I08.PROCEDURE`). `structures` are abstract syntaxes of its own, `events` the structure of a message
+    (`ZQA^Z02: ZQA_Z02`), `groups` changes to a structure. `severities` are by rule id (`AUT-13.usage`).
+    """
+
+    profile: str
+    title: str
+    source: str = ""
+    extends: str | None = None
+    departs: tuple[str, ...] = ()
+    applies: Applies | None = None
+    structures: dict[str, str] = {}
+    events: dict[str, str] = {}
+    groups: dict[str, dict[str, GroupProfile]] = {}
+    segments: dict[str, SegmentProfile] = {}
+    flavours: dict[str, Flavour] = {}
+    statements: tuple[Statement, ...] = ()
+    structure: Structure | None = None
+    tables: dict[str, Table] = {}
+    status: StatusMap | None = None
+    severities: dict[str, Severity] = {}
+    dialect: Dialect | None = None
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """`file:line` of every key of the file and of those that it extends: `segments.AUT.fields.2.verb`."""
+        return self._places
+
+    def place(self, *keys: str | int) -> str:
+        """`file:line` of a key, or of the nearest one around it; empty where the profile says nothing of it."""
+        for end in range(len(keys), 0, -1):
+            found = self._places.get(".".join(map(str, keys[:end])))
+            if found:
+                return found
+        return ""
+
+
+def by_version(value: Value | Mapping[str, Value | None] | None, version: str) -> Value | None:
+    """The value that holds in a version: of a mapping `first version: value`, the last one reached."""
+    if not isinstance(value, Mapping):
+        return value
+    floor = reached(value, version)
+    return None if floor is None else value[floor]
+
+
+def reached(floors: Iterable[str], version: str) -> str | None:
+    """The last of these versions that is not later than the version."""
+    return max((floor for floor in floors if at_least(version, floor)), key=VERSIONS.index, default=None)

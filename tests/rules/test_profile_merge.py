@@ -1,0 +1,156 @@
+"""What a profile says over another one, and that nothing that is required is let go in silence."""
+
+from pathlib import Path
+
+import pytest
+
+from hl7auth.errors import ConfigError
+from hl7auth.rules.compiled import CompiledProfile, compile_profile
+from hl7auth.rules.profile import load_profile
+
+
+def compiled_from(folder: Path, base: str, own: str, version: str = "2.5") -> CompiledProfile:
+    (folder / "base.yaml").write_text(f"profile: base\ntitle: t\n{base}\n")
+    (folder / "site.yaml").write_text(f"profile: site\ntitle: t\nextends: base\n{own}\n")
+    return compile_profile(load_profile(folder / "site.yaml"), version)
+
+
+PAYOR = "segments: {AUT: {fields: {1: {%s}}}}"
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "path", "key"),
+    [
+        ("verb: SHALL", "verb: SHOULD", "AUT-1", "verb"),
+        ("verb: SHALL", "verb: MAY", "AUT-1", "verb"),
+        ("verb: SHALL", "verb: SHALL NOT", "AUT-1", "verb"),
+        ("usage: R", "usage: RE", "AUT-1", "usage"),
+        ("usage: R", "usage: C(R/O)", "AUT-1", "usage"),
+        ("usage: R", "verb: MAY", "AUT-1", "verb"),
+        ("verb: SHALL", "usage: X", "AUT-1", "usage"),
+        ("verb: SHALL", "usage: IX", "AUT-1", "usage"),
+        ('verb: {"2.8": SHALL}', "verb: MAY", "AUT-1", "verb"),
+        ("verb: SHALL", 'verb: {"2.3": SHALL, "2.8": MAY}', "AUT-1", "verb"),
+        ("components: {1: {usage: R}}", "components: {1: {usage: O}}", "AUT-1.1", "components.1.usage"),
+        (
+            "components: {1: {components: {2: {usage: R}}}}",
+            "components: {1: {components: {2: {usage: RE}}}}",
+            "AUT-1.1.2",
+            "components.1.components.2.usage",
+        ),
+    ],
+)
+def test_what_is_required_is_not_relaxed_in_silence(tmp_path: Path, base: str, own: str, path: str, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compiled_from(tmp_path, PAYOR % base, PAYOR % own)
+    place = f"{tmp_path / 'site.yaml'}:4: segments.AUT.fields.1.{key}"
+    assert str(caught.value) == f"{place}: {path} is required by 'base'; to relax it, name it in departs: [{path}]"
+    compiled_from(tmp_path, PAYOR % base, f"departs: [{path}]\n{PAYOR % own}")
+
+
+@pytest.mark.parametrize("own", ["verb: SHALL", "usage: R", "length: 3", 'verb: {"2.3": SHALL}', "severity: warning"])
+def test_what_stays_required_needs_no_word(tmp_path: Path, own: str) -> None:
+    rule = compiled_from(tmp_path, PAYOR % "verb: SHALL", PAYOR % own).segments["AUT"].fields[1]
+    assert rule.usage == "R"
+
+
+@pytest.mark.parametrize(
+    "rule", ["{2: {verb: MAY}}", "{2: {usage: RE}}", "{2: {usage: C(R/X), condition: AUT-1 valued}}"]
+)
+def test_what_hl7_requires_is_not_relaxed_in_silence(tmp_path: Path, rule: str) -> None:
+    key = "verb" if "verb" in rule else "usage"
+    with pytest.raises(ConfigError) as caught:
+        compiled_from(tmp_path, "", f"segments: {{AUT: {{fields: {rule}}}}}")
+    place = f"{tmp_path / 'site.yaml'}:4: segments.AUT.fields.2.{key}"
+    assert str(caught.value) == f"{place}: HL7 2.5 requires AUT-2; to relax it, name it in departs: [AUT-2]"
+    compiled_from(tmp_path, "departs: [AUT-2]", f"segments: {{AUT: {{fields: {rule}}}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("groups: {RPA_I08: {PROCEDURE: {cardinality: 0..*}}}", "RPA_I08.PROCEDURE"),
+        ("groups: {RPA_I08: {MSA: {verb: MAY}}}", "RPA_I08.MSA"),
+        ("groups: {RQA_I08: {PID: {usage: X}}}", "RQA_I08.PID"),
+        ('structures: {RQA_I08: "MSH {PRD}"}', "RQA_I08.PID"),
+    ],
+)
+def test_no_group_that_hl7_requires_is_relaxed_in_silence(tmp_path: Path, text: str, path: str) -> None:
+    departs = ["RQA_I08.PROVIDER"] if "structures" in text else []
+    with pytest.raises(
+        ConfigError, match=rf"site.yaml:5: .*name it in departs: \[{path}\]|site.yaml:5: RPA_I08|RQA_I08"
+    ):
+        compiled_from(tmp_path, "", f"departs: [{', '.join(departs)}]\n{text}")
+    compiled_from(tmp_path, "", f"departs: [{', '.join([*departs, path])}]\n{text}")
+
+
+def test_a_group_that_a_profile_requires_is_not_relaxed_in_silence(tmp_path: Path) -> None:
+    groups = "groups: {RQA_I08: {PROCEDURE: {%s}}}"
+    with pytest.raises(ConfigError, match=r"RQA_I08.PROCEDURE is required by 'base'"):
+        compiled_from(tmp_path, groups % "cardinality: 1..*", groups % "cardinality: 0..*")
+    compiled_from(tmp_path, groups % "cardinality: 1..*", groups % "cardinality: 2..*")
+
+
+def test_each_way_to_say_a_thing_takes_the_other_back(tmp_path: Path) -> None:
+    base = PAYOR % 'verb: SHOULD, table: "0155", cardinality: 1..2'
+    rule = compiled_from(tmp_path, base, PAYOR % 'usage: O, binding: {table: "0206"}').segments["AUT"].fields[1]
+    assert (rule.usage, rule.table, rule.min, rule.max) == ("O", "0206", 0, 2)
+    rule = compiled_from(tmp_path, base, PAYOR % "usage: R").segments["AUT"].fields[1]
+    assert (rule.usage, rule.table, rule.min, rule.max) == ("R", "0155", 1, 2)
+
+
+@pytest.mark.parametrize("both", ["verb: MAY, usage: O", 'table: "0155", binding: {table: "0155"}'])
+def test_a_thing_is_said_in_one_way(tmp_path: Path, both: str) -> None:
+    with pytest.raises(ConfigError, match="say the same thing: only one of them may stand here"):
+        compiled_from(tmp_path, "", PAYOR % both)
+
+
+def test_parts_of_a_profile_are_merged_by_their_names(tmp_path: Path) -> None:
+    base = """
+severities: {AUT-1.length: alert, AUT-3.length: alert}
+events: {ZQA^Z02: RQA_I08}
+flavours: {A: {base: CE}, B: {base: CE}}
+applies: {messages: [RQA^I08]}
+departs: [AUT-2]
+segments: {AUT: {fields: {2: {usage: RE, severities: {usage: alert}}}}}"""
+    own = """
+severities: {AUT-1.length: error}
+events: {ZQA^Z04: RQA_I08}
+flavours: {B: {base: CWE}}
+segments: {AUT: {fields: {2: {severities: {length: error}}}}}"""
+    profile = compiled_from(tmp_path, base, own).profile
+    assert profile.severities == {"AUT-1.length": "error", "AUT-3.length": "alert"}
+    assert set(profile.events) == {"ZQA^Z02", "ZQA^Z04"}
+    assert {name: each.base for name, each in profile.flavours.items()} == {"A": "CE", "B": "CWE"}
+    assert profile.applies is not None
+    assert profile.applies.messages == ("RQA^I08",)
+    assert profile.departs == ("AUT-2",)
+    assert profile.segments["AUT"].fields[2].severities == {"usage": "alert", "length": "error"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("segments: {AUT: {fields: {1: {usage: Q}}}}", "'Q' is no usage"),
+        ("segments: {AUT: {fields: {1: {usage: C(R/B)}}}}", "'C(R/B)' is no usage"),
+        ("segments: {AUT: {fields: {1: {length: 3..2}}}}", "'3..2' allows nothing"),
+        ("segments: {AUT: {fields: {1: {length: []}}}}", "a length is at least 1"),
+        ("segments: {AUT: {fields: {1: {condition: \"AUT-1 matches '('\"}}}}", "')' is missing in pattern /(/"),
+        ("segments: {AUT: {delete_pattern: [key]}}", "`key` must say which field that is"),
+        ("segments: {AUT: {delete_pattern: [some]}}", "Input should be 'all_fields', 'first_field' or 'key'"),
+        ("segments: {AUT: {fields: {1: {severities: {colour: error}}}}}", "Input should be 'usage'"),
+        (
+            "flavours: {A: {base: B}, B: {base: A}}\nsegments: {AUT: {fields: {1: {type: A}}}}",
+            "it is a flavour of itself",
+        ),
+        ('structures: {ZQA_Z02: "MSH [PID"}', "structures.ZQA_Z02:"),
+        ("statements: [{id: x, holds: AUT-1 valued, text: t}]", "only a statement with scope message needs none"),
+        ("statements: [{id: x, segment: AUT, scope: here, holds: AUT-1 valued, text: t}]", "Input should be 'segment'"),
+        ("dialect: {unknown_key: 1}", "unknown key 'dialect.unknown_key'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compiled_from(tmp_path, "", text)
+    assert said in str(caught.value)
+    assert f"{tmp_path / 'site.yaml'}:4" in str(caught.value) or f"{tmp_path / 'site.yaml'}:5" in str(caught.value)
