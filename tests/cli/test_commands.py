@@ -217,7 +217,7 @@ def test_plan_stores_nothing(tmp_path: Path) -> None:
     [
         (["check", "nowhere.hl7"], "nowhere.hl7: no such file"),
         (["check", "empty.hl7"], "holds no HL7 message"),
-        (["check", "good.hl7", "--profile", "nosuch"], "unknown profile 'nosuch' (known: aut-framework"),
+        (["check", "good.hl7", "--profile", "nosuch"], "unknown profile 'nosuch' (known: "),
         (["plan", "good.hl7", "--channel", "nosuch"], "unknown channel 'nosuch' (known: referral-intake)"),
         (["plan", "good.hl7", "--channel", "x", "--channels", "nowhere"], "no such folder"),
         (["send", "nowhere", "good.hl7"], "is no HOST:PORT"),
@@ -277,11 +277,8 @@ def test_channel_check_names_the_mistake_and_fails(tmp_path: Path) -> None:
 
 
 def test_profiles_are_listed_and_shown(tmp_path: Path) -> None:
-    assert [row["profile"] for row in document("profile", "list", folder=tmp_path)] == [
-        "aut-framework",
-        "aut-standard",
-        "referral",
-    ]
+    listed = [row["profile"] for row in document("profile", "list", folder=tmp_path)]
+    assert {"aut-framework", "aut-standard", "referral"} <= set(listed)
     fields = document("profile", "show", "aut-standard", "--hl7-version", "2.5", folder=tmp_path)["segments"]["AUT"]
     assert len(fields) == 10
     assert fields[1]["verb"] == "SHALL"
