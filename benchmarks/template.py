@@ -5,8 +5,8 @@ Imports the standard library only.
 
 from typing import NamedTuple
 
-ID, REFERRAL, AUTHORIZATION = "@@ID@@", "@@REF@@", "@@AUT@@"
-#: identifiers are ID_WIDTH (MSH-10) and NUMBER_WIDTH (RF1-6.1, AUT-6.1: at most 15) characters wide
+ID, REFERRAL, AUTHORIZATION, PATIENT = "@@ID@@", "@@REF@@", "@@AUT@@", "@@PAT@@"
+#: identifiers are ID_WIDTH (MSH-10) and NUMBER_WIDTH (RF1-6.1, AUT-6.1: at most 15; PID-3.1) characters wide
 ID_WIDTH, NUMBER_WIDTH = 20, 15
 #: each of them ends in this many digits, the number of the message
 DIGITS = 8
@@ -18,8 +18,8 @@ _SEGMENTS = (
     "|@@REF@@^HILLCREST|20260304|20260904||O^Provider ordered^HL70336",
     "PRD|RP^Referring provider^HL70286|Okonkwo^Adaeze^^^^^L|||^WPN^PH^^1^802^5550143||HC20417^L",
     "PRD|RT^Referred to provider^HL70286|Lindqvist^Tove^^^^^L|||^WPN^PH^^1^802^5550166||MJ4410^L",
-    "CTD|PR^Person preparing referral^HL70131|Farouk^Samir^^^^^L|||^WPN^PH^^1^802^5550178",
-    "PID|1||HC448812^^^HILL^MR||Vandermeer^Joost^A^^^^L||19710822|M|||231 Alder Street^^Millbrook^VT^05999"
+    "CTD|C^Emergency contact^HL70131|Farouk^Samir^^^^^L|||^WPN^PH^^1^802^5550178",
+    "PID|1||@@PAT@@^^^HILL^MR||Vandermeer^Joost^A^^^^L||19710822|M|||231 Alder Street^^Millbrook^VT^05999"
     "||^PRN^PH^^1^802^5550112|||||ACC77120^^^HILL^AN",
     "NK1|1|Vandermeer^Ilse^^^^^L|SPO^Spouse^HL70063",
     "GT1|1||Vandermeer^Joost^A^^^^L|||||19710822|M||SEL^Self^HL70063",
@@ -46,7 +46,7 @@ _SEGMENTS = (
     "NTE|1|P|Please answer before April 20.",
 )
 
-#: One RQA^I08^RQA_I08: original mode, AUT-29 empty (snapshot); the three tokens stand for the identifiers.
+#: One RQA^I08^RQA_I08: original mode, AUT-29 empty (snapshot); the four tokens stand for the identifiers.
 TEMPLATE = "".join(segment + "\r" for segment in _SEGMENTS)
 
 
@@ -73,6 +73,7 @@ def message(template: str, number: int, prefix: str) -> bytes:
     """The `number`th message of the run called `prefix` (1 to 6 letters and digits); no frame around it."""
     numbered = template.replace(ID, identifier("", prefix, ID_WIDTH, number))
     numbered = numbered.replace(REFERRAL, identifier("R", prefix, NUMBER_WIDTH, number))
+    numbered = numbered.replace(PATIENT, identifier("H", prefix, NUMBER_WIDTH, number))
     return numbered.replace(AUTHORIZATION, identifier("P", prefix, NUMBER_WIDTH, number)).encode()
 
 
@@ -84,6 +85,7 @@ def framed(template: str, prefix: str) -> Framed:
         ID: identifier("", prefix, ID_WIDTH, 0)[:-DIGITS],
         REFERRAL: identifier("R", prefix, NUMBER_WIDTH, 0)[:-DIGITS],
         AUTHORIZATION: identifier("P", prefix, NUMBER_WIDTH, 0)[:-DIGITS],
+        PATIENT: identifier("H", prefix, NUMBER_WIDTH, 0)[:-DIGITS],
     }
     mark = "\x00" * DIGITS
     for token, head in heads.items():

@@ -12,9 +12,9 @@ from functools import cache
 from typing import NamedTuple
 
 from hl7auth.domain.authorization import Aut, Claim
+from hl7auth.domain.correlation import granted
 from hl7auth.domain.document import Document
 from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known
-from hl7auth.domain.semantics import differ
 from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status, of_lines
 from hl7auth.domain.values import Values, write_aut, write_code
 from hl7auth.rules.dictionary import Node, dictionary
@@ -38,6 +38,15 @@ _REFERRAL_STATUS = {
 }  # fmt: skip
 
 
+class Name(NamedTuple):
+    """MSH-9 of an answer: message type, event and structure; `syntax` is that structure where a profile defines it."""
+
+    kind: str
+    event: str
+    structure: str
+    syntax: Node | None = None
+
+
 class Standing(NamedTuple):
     """How what was asked stands now: the authorizations an answer speaks of, by key, the request, and their status.
 
@@ -59,7 +68,7 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
     keys = [claim.identifier.key for claim in intent.claims if claim.identifier]
     records = [record for key in keys if (record := known.record(key))]
     if intent.trigger_event == STATUS_REQUEST and not keys and intent.referral:
-        records = [each for each in known.in_referral(intent.referral) if not differ(intent, each)]
+        records = granted(intent, known)
     documents = {record.key: record.document for record in records}
     documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
     asked = next((change.record for change in changes if change.record.is_request), None)
@@ -70,17 +79,29 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
     return Standing({}, request, Status(asked.status) if asked else None)
 
 
-def answer(request: Message, claims: Sequence[Claim], now: Standing, reply: Reply, modes: tuple[str, str]) -> str:
-    """The answering message as text; `modes` are its MSH-15 and MSH-16.
+def answer(
+    request: Message,
+    claims: Sequence[Claim],
+    now: Standing,
+    reply: Reply,
+    modes: tuple[str, str],
+    own: Name | None = None,
+) -> str:
+    """The answering message as text; `modes` are its MSH-15 and MSH-16, `own` what it is called in a partner's dialect,
+    whose segments come back too.
 
     A request that nobody has decided is answered as pended: AUT-14 from 2.8, RF1-1 where a referral is meant, and
     MSA-3 while it exists.
     """
-    kind, structure = ANSWERS[request.header.message_type]
     version, c = reply_version(request.header), request.delimiters.component
-    name = f"{kind}{c}{request.header.trigger_event}" + (f"{c}{structure}" if at_least(version, "2.3.1") else "")
+    kind, structure = ANSWERS.get(request.header.message_type, ANSWERS["RQA"])
+    named = own or Name(kind, request.header.trigger_event, structure)
+    name = f"{named.kind}{c}{named.event}" + (f"{c}{named.structure}" if at_least(version, "2.3.1") else "")
     lines = [msh(reply, name, *modes), msa(reply, "AA", "pended" if now.waiting else "")]
-    lines += _Body(request, claims, now, version).lines(_allowed(version, structure))
+    allowed = _names(named.syntax) if named.syntax else _allowed(version, structure)
+    if own is not None:
+        allowed |= {each.name for each in request.segments if each.name.startswith("Z")}
+    lines += _Body(request, claims, now, version).lines(allowed)
     return "\r".join(lines) + "\r"
 
 
@@ -192,10 +213,13 @@ def _by_procedure(document: Document) -> dict[str, Values]:
 
 @cache
 def _allowed(version: str, structure: str) -> frozenset[str]:
-    def names(node: Node) -> set[str]:
-        return set().union(*(names(child) for child in node.children)) if node.children else {node.name}
+    return _names(dictionary(version).structures[structure])
 
-    return frozenset(names(dictionary(version).structures[structure]))
+
+def _names(node: Node) -> frozenset[str]:
+    if not node.children:
+        return frozenset({node.name})
+    return frozenset().union(*(_names(child) for child in node.children))
 
 
 def _last_field(version: str) -> int:

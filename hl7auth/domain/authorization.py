@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hl7auth.domain.values import Values, iso_date, read_aut, read_code
 from hl7auth.rules.datatypes import is_timestamp
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
+from hl7auth.wire.ack import Location
 from hl7auth.wire.message import NULL, Header, Message, Segment, part
 
 
@@ -42,7 +43,8 @@ def joined_key(number: str, scope: str) -> str:
 
 
 class Aut(NamedTuple):
-    """One AUT as received: `action` is AUT-29, `raw_identifier` AUT-6 as it came."""
+    """One AUT as received, or what a partner's own segment says in its place: `action` is AUT-29, `decision` what the
+    partner's own code decides (empty: its fields decide)."""
 
     segment: Segment
     occurrence: int
@@ -51,6 +53,7 @@ class Aut(NamedTuple):
     payor: str
     action: str
     values: Values
+    decision: str = ""
 
     @property
     def identifier(self) -> Identifier | None:
@@ -69,13 +72,22 @@ class Aut(NamedTuple):
         """AUT-6 as it came."""
         return self.segment.field(6)
 
+    def where(self, field: int = 0) -> Location:
+        """The place of one of its fields, as an ERR names it."""
+        return Location(self.segment.name, self.occurrence, field if self.segment.name == "AUT" else 0)
+
     @property
     def deletes(self) -> bool:
-        """True for the delete pattern: every field that is sent is `""` (chapter 2, 2.10.4.1)."""
+        """True when all it sends is `""`: whether that deletes a whole set is for the partners to agree on."""
         if NULL not in self.segment.text:
             return False
         sent = [text for text in self.segment.fields[1:] if text]
         return bool(sent) and all(text == NULL for text in sent)
+
+    @property
+    def sent_fields(self) -> frozenset[int]:
+        """The numbers of its fields that are not empty."""
+        return frozenset(number for number, text in enumerate(self.segment.fields) if number and text)
 
 
 class Line(NamedTuple):
@@ -107,7 +119,11 @@ class Claim:
 
 def read_claims(message: Message, layout: Layout) -> list[Claim]:
     """The claims of a message in order of their first AUT; procedures without AUT go with the message-level AUT."""
-    top, lines = _auts(message, layout)
+    return grouped(*read_auts(message, layout))
+
+
+def grouped(top: Aut | None, lines: list[Line]) -> list[Claim]:
+    """The message-level AUT and the lines, by the authorization that each belongs to."""
     claims: dict[Identifier | None, Claim] = {}
     home = top.identifier if top else None
 
@@ -158,11 +174,13 @@ def _completed(value: Values, text: str, system: str) -> Values:
 
 
 def referral(message: Message) -> Values:
-    """RF1-6 and RF1-11 as {originating_id, external_id}."""
+    """RF1-6, RF1-11 and RF1-2 as {originating_id, external_id, priority}."""
     rf1 = message.first("RF1")
     if rf1 is None:
         return {}
     values = {"originating_id": rf1.components(6)[0], "external_id": rf1.components(11)[0]}
+    if len(rf1.fields) > 2 and rf1.fields[2]:
+        values["priority"] = rf1.components(2)[0]
     return {key: value for key, value in values.items() if value and value != NULL}
 
 
@@ -206,10 +224,22 @@ def procedure(segment: Segment) -> Values:
 def line_values(line: Line) -> Values:
     """A line of the document: its procedure and the values of its own AUT."""
     values: dict[str, Any] = {"procedure": procedure(line.procedure)}
+    identifier = line_identifier(line.procedure)
+    if identifier:
+        values["identifier"] = identifier
     return values | (line.aut.stated if line.aut else {})
 
 
-def _auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
+def line_identifier(segment: Segment) -> str:
+    """PR1-19, by which a sender may tell its lines apart (from 2.5)."""
+    if len(segment.fields) <= 19:
+        return ""
+    number = segment.components(19)[0]
+    return "" if number == NULL else number
+
+
+def read_auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
+    """The message-level AUT and every procedure with the AUT under it."""
     top: Aut | None = None
     under: dict[int, Aut] = {}
     procedures: list[int] = []

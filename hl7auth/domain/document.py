@@ -3,28 +3,51 @@
 Imports domain and rules.profile (the shape of the mapping) only.
 
 A document is plain data. Stored, its provenance is `{"*": [message id, version]}` for all fields, plus the fields that
-another message set; shown, it is spelled out per field.
+another message set, and under `@` what was said about the version itself; shown, it is spelled out per field.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from hl7auth.domain.authorization import Claim, Line, line_values
+from hl7auth.domain.authorization import Aut, Claim, Line, line_values
+from hl7auth.domain.lines import matched
 from hl7auth.domain.status import Status, decided, of_lines
-from hl7auth.domain.values import Values
+from hl7auth.domain.values import AUT_FIELDS, Values
 from hl7auth.rules.profile import StatusMap
 
 Document = dict[str, Any]
+
+AUT_KEYS = tuple(field.key for field in AUT_FIELDS)
+ABOUT = "@"
+"""Where provenance keeps [MSH-7, sender, mark] of the message that made the version."""
+
+WITHDRAWN = "withdrawn"
+"""The mark of what its requester cancelled: an answer to an earlier request does not bring it back."""
 
 _HEAD = ("key", "identifier", "assigner", "status", "version", "patient")
 _NOT_CONTENT = frozenset({"version", "provenance"})
 
 
-def build(claim: Claim, context: Values, names: StatusMap, assumed: Status | None) -> Document:
+class Past(NamedTuple):
+    """What stood before a snapshot, as far as that matters: `keeps` lets empty fields keep their value, `lines_stay`
+    is for a message that says nothing of procedures."""
+
+    document: Document
+    keeps: bool
+    lines_stay: bool
+
+
+def build(
+    claim: Claim, context: Values, names: StatusMap, assumed: Status | None, past: Past | None = None
+) -> Document:
     """The document of a claim as a snapshot, without version and provenance.
 
-    `context` holds what the whole message says: patient, referral, diagnoses. `assumed` is the status that the kind of
-    message gives (a request is requested, a cancellation cancelled); None lets the AUTs say it.
+    `context` holds what the whole message says: patient, referral, diagnoses; what it leaves out is no information.
+    `assumed` is the status that the kind of message gives (a request is requested, a cancellation cancelled); None lets
+    the AUTs say it.
     """
+    if past is not None:
+        return _over(past, claim, context, names, assumed)
     lines = [_line(line, claim, names, assumed) for line in claim.lines]
     document: Document = {"key": claim.identifier.key if claim.identifier else ""}
     if claim.identifier:
@@ -37,20 +60,71 @@ def build(claim: Claim, context: Values, names: StatusMap, assumed: Status | Non
     return document
 
 
+def _over(past: Past, claim: Claim, context: Values, names: StatusMap, assumed: Status | None) -> Document:
+    """A snapshot of something known."""
+    old = past.document
+    context = {key: value or old.get(key, value) for key, value in context.items()}
+    if past.keeps or any(line.aut and line.aut.deletes for line in claim.lines):
+        claim = _filled_up(claim, old, past.keeps)
+    document = build(claim, context, names, assumed)
+    if past.lines_stay and old.get("lines"):
+        document["lines"] = old["lines"]
+    return document
+
+
+def _filled_up(claim: Claim, old: Document, keeps: bool) -> Claim:
+    """The claim with the stored values where its fields are empty; what it deletes stays deleted.
+
+    A line that is deleted as a whole keeps what it said, as all that is cancelled does.
+    """
+    stored = old.get("lines", [])
+    places = matched(stored, claim.lines)
+    lines = [
+        line._replace(aut=_over_values(line.aut, stored[place]))
+        if _is_filled(line.aut, keeps) and place is not None
+        else line
+        for line, place in zip(claim.lines, places, strict=True)
+    ]
+    top = _over_values(claim.top, old) if claim.top and keeps else claim.top
+    return Claim(claim.identifier, top, lines)
+
+
+def _over_values(aut: Aut | None, stored: Values) -> Aut | None:
+    if aut is None:
+        return None
+    kept = {key: stored[key] for key in AUT_KEYS if key in stored}
+    return aut._replace(values=kept if aut.deletes else kept | aut.values)
+
+
+def _is_filled(aut: Aut | None, keeps: bool) -> bool:
+    return aut is not None and (keeps or aut.deletes)
+
+
 def same_content(one: Document, other: Document) -> bool:
     """True when two documents say the same, whoever said it."""
     keys = (one.keys() | other.keys()) - _NOT_CONTENT
     return all(one.get(key) == other.get(key) for key in keys)
 
 
-def with_provenance(document: Document, message_id: int, version: int, before: Document | None) -> Document:
+def with_provenance(
+    document: Document, message_id: int, version: int, before: Document | None, about: tuple[str, ...] = ()
+) -> Document:
     """The document as version `version`; fields that the message left as they were keep their provenance."""
-    provenance: dict[str, list[int]] = {"*": [message_id, version]}
+    provenance: dict[str, list[Any]] = {"*": [message_id, version]}
     if before is not None:
         old = before.get("provenance", {})
         kept = (key for key in document if key not in _NOT_CONTENT and before.get(key) == document[key])
         provenance |= {key: old[key] if key in old else old["*"] for key in kept if key in old or "*" in old}
+    if about:
+        provenance[ABOUT] = list(about)
     return {**document, "version": version, "provenance": provenance}
+
+
+def about(document: Document) -> tuple[str, str, str]:
+    """MSH-7, sender and mark of the message that made this version; empty where that is not known."""
+    found = document.get("provenance", {}).get(ABOUT, ())
+    sent_at, sender, mark = (*found, "", "", "")[:3]
+    return sent_at, sender, mark
 
 
 def shown(document: Document) -> Document:
@@ -67,11 +141,22 @@ def shown(document: Document) -> Document:
     return ordered
 
 
+def said(aut: Aut, has_number: bool, names: StatusMap) -> Status:
+    """What an AUT decides: by the partner's own code where it has one, else by its fields."""
+    return Status(aut.decision) if aut.decision else decided(aut.values, has_number, names)
+
+
+def of_own_lines(statuses: Iterable[str]) -> Status | None:
+    """The status of the whole from lines that have one; a cancelled line is out of the set while others stand."""
+    found = [Status(each) for each in statuses]
+    return of_lines([each for each in found if each is not Status.CANCELLED] or found) if found else None
+
+
 def _top_values(claim: Claim) -> Values:
     """The values at the top: those of the message-level AUT or, where there is none, of the only line."""
     top = claim.top or (claim.lines[0].aut if len(claim.lines) == 1 else None)
     if top is not None:
-        return top.stated
+        return {key: value for key, value in top.values.items() if value is not None} if top.deletes else top.stated
     auts = claim.auts
     shared = ("plan", "payor", "payor_name")  # several lines of one authorization still have one payor
     return {key: auts[0].values[key] for key in shared if auts and _all_say(auts[0].values.get(key), key, claim)}
@@ -83,15 +168,17 @@ def _all_say(value: Any, key: str, claim: Claim) -> bool:
 
 def _line(line: Line, claim: Claim, names: StatusMap, assumed: Status | None) -> Values:
     values = line_values(line)
-    if line.aut is not None or assumed is not None:
+    if line.aut is not None and line.aut.deletes:
+        values["status"] = Status.CANCELLED
+    elif line.aut is not None or assumed is not None:
         has_number = claim.identifier is not None
-        values["status"] = assumed or decided(line.aut.values if line.aut else {}, has_number, names)
+        values["status"] = assumed or (said(line.aut, has_number, names) if line.aut else Status.PENDED)
     return values
 
 
 def _whole_status(claim: Claim, lines: list[Values], names: StatusMap) -> Status:
     """Lines with an AUT of their own decide; the message-level AUT only where it names a status or stands alone."""
-    own = [Status(line["status"]) for line in lines if "status" in line]
-    if claim.top and (not own or claim.top.values.get("approval_status")):
-        return decided(claim.top.values, claim.identifier is not None, names)
-    return of_lines(own) if own else Status.PENDED
+    own = [line["status"] for line in lines if "status" in line]
+    if claim.top and (not own or claim.top.decision or claim.top.values.get("approval_status")):
+        return said(claim.top, claim.identifier is not None, names)
+    return of_own_lines(own) or Status.PENDED

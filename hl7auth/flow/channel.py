@@ -1,16 +1,20 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports rules, wire.charset (known names), resources and errors only.
+Imports domain.terms, flow.destination and flow.route, rules, wire.charset (known names), resources and errors only.
 """
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
+from hl7auth.flow.destination import NAME, Destination, OrderBy
+from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
+from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict, load, place
 from hl7auth.wire import charset
@@ -23,7 +27,7 @@ SUPPORTED = {
     "REF": ("I12", "I13", "I14", "I15"),
     "RRI": ("I12", "I13", "I14", "I15"),
 }
-"""The messages the engine understands, with their events (chapter 11)."""
+"""The messages the engine understands, with their events (chapter 11); a profile's dialect adds its own."""
 
 
 class Framing(Strict):
@@ -42,16 +46,14 @@ class Limits(Strict):
 
 
 class Accepts(Strict):
-    """Which messages, versions (MSH-12) and processing ids (MSH-11) come in; others get the refusal of HL7."""
+    """Which messages, versions (MSH-12) and processing ids (MSH-11) come in; others get the refusal of HL7.
+
+    Without `messages` those of chapter 11 come in, and those of the profile's dialect.
+    """
 
     messages: tuple[str, ...] = tuple(SUPPORTED)
     versions: tuple[str, ...] = VERSIONS
     processing_ids: tuple[str, ...] = ("P",)
-
-    @field_validator("messages")
-    @classmethod
-    def _supported(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return _all_in(names, SUPPORTED, "message type")
 
     @field_validator("versions")
     @classmethod
@@ -59,8 +61,17 @@ class Accepts(Strict):
         return _all_in(names, VERSIONS, "version")
 
 
+class Clocks(Strict):
+    """How long a decision may take, in hours; RF1-2 (table 0280) names the requests that are expedited."""
+
+    expedited_hours: float = Field(72, gt=0)
+    standard_hours: float = Field(168, gt=0)
+    expedited: tuple[str, ...] = ("S", "A")
+
+
 class ChannelFile(Strict):
-    """The shape of a channel file. `errors` says what findings of severity error do to a message."""
+    """The shape of a channel file. `errors` says what findings of severity error do to a message; `snapshot`, `action`
+    and `order` are what the partners agreed on about updates."""
 
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
@@ -72,6 +83,37 @@ class ChannelFile(Strict):
     fallback_charset: str = "8859/1"
     framing: Framing = Framing()
     limits: Limits = Limits()
+    snapshot: Snapshot = Snapshot()
+    action: Action = Action()
+    order: Order = Order()
+    clocks: Clocks = Clocks()
+    order_by: OrderBy = "authorization"
+    destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = {}
+    routes: tuple[Route, ...] = ()
+
+    @model_validator(mode="after")
+    def _routed(self) -> Self:
+        for route in self.routes:
+            _all_in(route.to, tuple(self.destinations), "destination")
+        return self
+
+    @property
+    def terms(self) -> Terms:
+        """What decides how far a message reaches."""
+        return Terms(self.snapshot, self.action, self.order)
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """How the partner of this channel speaks, by its profile."""
+        return resolved(self.profile).dialect
+
+    def events(self, message_type: str) -> tuple[str, ...]:
+        """The events of a message type that this channel understands; none for one that it does not take."""
+        dialect, accepted = self.dialect, self.accepts.messages
+        own = _own_events(dialect, message_type) if dialect else ()
+        if message_type in accepted or (own and "messages" not in self.accepts.model_fields_set):
+            return SUPPORTED.get(message_type, ()) + own
+        return ()
 
     @field_validator("fallback_charset")
     @classmethod
@@ -97,11 +139,16 @@ def load_channel(path: Path) -> Channel:
     """One channel file. Raises ConfigError, also when its profile is unknown or wrong."""
     file = load(path, ChannelFile)
     try:
-        resolved(file.profile)
+        dialect = resolved(file.profile).dialect
     except ConfigError:
         raise
     except UserError as error:
         raise ConfigError(f"{place(path, 'profile')}: profile: {error}") from None
+    own = [name[:3] for name in dialect.events] if dialect else []
+    try:
+        _all_in(file.accepts.messages, [*SUPPORTED, *dict.fromkeys(own)], "message type")
+    except ValueError as error:
+        raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
     return Channel(file=file, path=path)
 
 
@@ -123,6 +170,11 @@ def find_channel(name: str, folder: Path | None = None) -> Channel:
     if name not in channels:
         raise UserError(f"unknown channel '{name}' (known: {', '.join(channels)})")
     return channels[name]
+
+
+def _own_events(dialect: Dialect, message_type: str) -> tuple[str, ...]:
+    names = (name.partition("^") for name in dialect.events)
+    return tuple(event for kind, _, event in names if kind == message_type)
 
 
 def _refuse_doubles(channels: list[Channel]) -> None:

@@ -8,11 +8,15 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from hl7auth.domain import semantics
-from hl7auth.domain.answer import answer, standing
+from hl7auth.domain.answer import ANSWERS, Name, answer, standing
+from hl7auth.domain.change import Refused
 from hl7auth.domain.intent import Change, Intent, Known
-from hl7auth.domain.semantics import Refused
+from hl7auth.domain.order import older_changes
+from hl7auth.domain.remarks import remarks
 from hl7auth.flow.intake import Plan, Refusal, timestamp
 from hl7auth.rules.check import Finding
+from hl7auth.rules.compiled import compiled
+from hl7auth.rules.finding import Severity
 from hl7auth.wire import charset
 from hl7auth.wire.ack import Location, Problem, Reply, acknowledge
 
@@ -21,12 +25,14 @@ MAX_REPORTED = 50
 
 
 class Disposition(StrEnum):
-    """What became of a message. `ignored`: an acknowledgement, kept and never answered."""
+    """What became of a message. `ignored`: an acknowledgement, kept and never answered. `parked`: older than what it
+    would change, kept and not applied."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     DUPLICATE = "duplicate"
     FAILED = "failed"
+    PARKED = "parked"
     IGNORED = "ignored"
 
 
@@ -84,6 +90,10 @@ def decide(plan: Plan, known: KnownToChannel) -> Outcome:
         changes = tuple(semantics.apply(plan.intent, known))
     except Refused as fault:
         return refused(plan, Refusal("AE", fault.problems))
+    if plan.channel.file.order.older == "park" and any(same for _, same in older_changes(plan.intent, changes)):
+        text = "MSH-7 is before that of what this message would change; it was kept, and nothing of it was applied"
+        problem = Problem("207", text, Location("MSH", 1, 7), rule="order.older")
+        return refused(plan, Refusal("AE", (problem,)), Disposition.PARKED)
     return _accepted(plan, plan.intent, changes, known)
 
 
@@ -100,7 +110,7 @@ def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition
     answer is never answered by an application, save in original mode, where its sender could not know otherwise.
     """
     problems, shake = refusal.problems[:MAX_REPORTED], plan.handshake
-    answers = plan.header.message_type in ("RPA", "RRI")
+    answers = plan.acts_as[0] in ("RPA", "RRI")
     accept_ack = reply = None
     if plan.is_acknowledgment:
         pass
@@ -116,14 +126,16 @@ def _as_findings(plan: Plan, refusal: Refusal) -> list[Finding]:
     """What the check did not find itself: faults of the header, and refusals of the store's knowledge."""
     if plan.findings and plan.refusal is refusal:
         return []
-    found = []
-    for problem in refusal.problems:
-        where = problem.location or Location("")
-        path = where.segment + (f"[{where.occurrence}]" if where.occurrence > 1 else "")
-        path += (f"-{where.field}" if where.field else "") + (f".{where.component}" if where.component else "")
-        rule = problem.rule or f"protocol.{problem.code}"
-        found.append(Finding(rule, "error", path, problem.text, problem.code, where, 0, 0))
-    return found
+    return [_as_finding(problem) for problem in refusal.problems]
+
+
+def _as_finding(problem: Problem) -> Finding:
+    where = problem.location or Location("")
+    path = where.segment + (f"[{where.occurrence}]" if where.occurrence > 1 else "")
+    path += (f"-{where.field}" if where.field else "") + (f".{where.component}" if where.component else "")
+    rule = problem.rule or f"protocol.{problem.code}"
+    severity: Severity = "warning" if problem.severity == "W" else "error"
+    return Finding(rule, severity, path, problem.text, problem.code, where, 0, 0)
 
 
 def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:
@@ -132,7 +144,8 @@ def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Kn
         accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA"))
     if intent.is_request and plan.handshake.application_due(True):
         reply = _encoded(plan, _answer(plan, intent, changes, known))
-    findings = [*plan.findings, *_remarks(intent, known)]
+    remarked = remarks(intent, changes, known)
+    findings = [*plan.findings, *map(_as_finding, remarked)] if remarked else plan.findings
     return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
 
 
@@ -140,31 +153,21 @@ def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Know
     assert plan.message is not None
     assert plan.layout is not None
     now = standing(intent, changes, known)
-    return answer(plan.message, intent.claims, now, _reply(plan, 1), plan.handshake.modes)
+    return answer(plan.message, intent.claims, now, _reply(plan, 1), plan.handshake.modes, _own_name(plan))
 
 
-def _remarks(intent: Intent, known: Known) -> list[Finding]:
-    """What only the store could tell: an answer nobody waits for, or one that comes after a cancellation."""
-    if intent.is_request:
-        return []
-    request = semantics.request_answered(intent, known)
-    remarks = []
-    if intent.receipt_only:
-        remarks = [("answer.receipt", 1, "MSA-1 is CA: a receipt, and no answer yet")]
-    elif request is None and not _names_what_was_asked(intent, known):
-        remarks = [("answer.unmatched", 2, "MSA-2 and RF1-6 match no request; no request was changed")]
-    elif request is not None and semantics.is_late(intent, request):
-        remarks = [("answer.late", 2, "the request was cancelled before this answer came; nothing was changed")]
-    return [
-        Finding(rule, "warning", f"MSA-{field}", text, "199", Location("MSA", 1, field), 0, 0)
-        for rule, field, text in remarks
-    ]
-
-
-def _names_what_was_asked(intent: Intent, known: Known) -> bool:
-    """A request that had its number already waits under that number."""
-    records = [known.record(claim.identifier.key) for claim in intent.claims if claim.identifier]
-    return any(record is not None and record.control_id == intent.answers for record in records)
+def _own_name(plan: Plan) -> Name | None:
+    """What the answer is called where the partner has names of its own."""
+    kind, event = plan.acts_as
+    if plan.dialect is None or kind not in ANSWERS:
+        return None
+    name = plan.dialect.own_name(f"{ANSWERS[kind][0]}^{event}", plan.header.trigger_event)
+    if not name or plan.header.event not in plan.dialect.events:
+        return None
+    own, _, trigger = name.partition("^")
+    profile = compiled(plan.channel.file.profile, plan.header.version)
+    structure = profile.structure_of(own, trigger) or f"{own}_{trigger}"
+    return Name(own, trigger, structure, profile.structures.get(structure))
 
 
 def _reply(plan: Plan, number: int) -> Reply:

@@ -11,19 +11,33 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from hl7auth.domain.answer import ANSWERS
-from hl7auth.domain.authorization import Claim, diagnoses, patient, read_claims, referral, referral_key, requester
+from hl7auth.domain.authorization import (
+    Claim,
+    Party,
+    diagnoses,
+    grouped,
+    patient,
+    read_auts,
+    read_claims,
+    referral,
+    referral_key,
+    requester,
+)
+from hl7auth.domain.dialect import translated, without_absent
 from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault, Unreadable
-from hl7auth.flow.channel import SUPPORTED, Channel
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
 from hl7auth.rules.check import Finding, check
 from hl7auth.rules.compiled import compiled
+from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import StatusMap
-from hl7auth.rules.structure import Layout, layout
+from hl7auth.rules.structure import Layout
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
 from hl7auth.wire.escapes import escape
 from hl7auth.wire.message import Header, Message, Segment, canonical, parse, read_header
+from hl7auth.wire.versions import at_least
 
 #: Never answered, whatever they ask for: an answer to an answer is how loops begin
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
@@ -36,6 +50,7 @@ a thousand authorizations with 4 KB each are far beyond any referral."""
 
 _NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
+_NO_CODES = StatusMap()
 
 
 class Refusal(NamedTuple):
@@ -66,6 +81,15 @@ class Plan(NamedTuple):
     refusal: Refusal | None = None
     intent: Intent | None = None
     digest: int = 0
+    dialect: Dialect | None = None
+
+    @property
+    def acts_as(self) -> tuple[str, str]:
+        """The message type and event that the message is treated as: a partner's own name means a standard one."""
+        header = self.header
+        if self.dialect is None:
+            return header.message_type, header.trigger_event
+        return self.dialect.acts_as(header.message_type, header.trigger_event)
 
     @property
     def is_acknowledgment(self) -> bool:
@@ -130,30 +154,55 @@ def _plan_message(
     if fragment := _fragment(message):
         return Plan(*common, refusal=Refusal("AE", (fragment,)))
     profile = compiled(channel.file.profile, header.version)
-    structure = profile.dictionary.structure_of(header.message_type, header.trigger_event) or ""
-    where = layout(header.version, structure, tuple([segment.name for segment in message.segments]))
+    dialect = profile.profile.dialect
+    acts_as = dialect.acts_as(header.message_type, header.trigger_event) if dialect else _event(header)
+    structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
+    where = profile.layout(structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += _header_remarks(header, structure, asked)
+    findings += _header_remarks(header, structure, asked, acts_as[0] in ANSWERS, foreign=acts_as != _event(header))
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
-        return Plan(*common, where, findings, Refusal("AE", errors))
-    claims = read_claims(message, where)
+        return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
+    claims = _claims(message, where, dialect, acts_as[0] in ANSWERS)
     if len(claims) * sum(len(each.text) for name in _COPIED for each in message.all(name)) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
         return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)))
-    intent = _intent(message, message_id, claims, profile.profile.status or StatusMap(), asked)
-    return Plan(*common, where, findings, None, intent, digest(message, channel))
+    intent = _intent(message, message_id, claims, profile.profile.status or _NO_CODES, asked, acts_as, channel)
+    if dialect is not None:
+        intent = intent._replace(
+            context={**intent.context, "patient": without_absent(intent.context["patient"], dialect)}
+        )
+    return Plan(*common, where, findings, None, intent, digest(message, channel), dialect)
 
 
-def _intent(message: Message, message_id: int, claims: list[Claim], names: StatusMap, asked: Handshake) -> Intent:
+def _event(header: Header) -> tuple[str, str]:
+    return header.message_type, header.trigger_event
+
+
+def _claims(message: Message, where: Layout, dialect: Dialect | None, is_request: bool) -> list[Claim]:
+    if dialect is None:
+        return read_claims(message, where)
+    payer = requester(message.header, not is_request).scope  # the other one of the two
+    return grouped(*translated(message, where, *read_auts(message, where), dialect, payer))
+
+
+def _intent(
+    message: Message,
+    message_id: int,
+    claims: list[Claim],
+    names: StatusMap,
+    asked: Handshake,
+    acts_as: tuple[str, str],
+    channel: Channel,
+) -> Intent:
     header = message.header
-    is_request = header.message_type in ANSWERS
+    is_request = acts_as[0] in ANSWERS
     by = requester(header, is_request)
-    msa = message.first("MSA")
+    msa, rf1 = message.first("MSA"), message.first("RF1")
     return Intent(
         message_id=message_id,
-        message_type=header.message_type,
-        trigger_event=header.trigger_event,
+        message_type=acts_as[0],
+        trigger_event=acts_as[1],
         control_id=header.control_id,
         claims=tuple(claims),
         context={"patient": patient(message), "referral": referral(message), "diagnoses": diagnoses(message)},
@@ -162,8 +211,13 @@ def _intent(message: Message, message_id: int, claims: list[Claim], names: Statu
         answers=msa.value(2) if msa else "",
         receipt_only=msa is not None and msa.value(1) == "CA",
         promised=is_request and asked.application_due(True),
-        referral_status=rf1.value(1) if (rf1 := message.first("RF1")) else "",
+        referral_status=rf1.value(1) if rf1 else "",
         names=names,
+        terms=channel.file.terms,
+        sender=Party(header.sending_application, header.sending_facility),
+        sent_at=header.sent_at,
+        referral_action=rf1.value(25) if rf1 and len(rf1.fields) > 25 and at_least(header.version, "2.8") else "",
+        has_procedures=message.first("PR1") is not None,
     )
 
 
@@ -188,9 +242,9 @@ def _header_problems(header: Header, channel: Channel) -> list[Problem]:
         problem("101", "MSH-10 Message Control ID is empty", 10)
     if not header.message_type:
         problem("101", "MSH-9 Message Type is empty", 9)
-    elif header.message_type not in accepts.messages:
+    elif not (events := channel.file.events(header.message_type)):
         problem("200", "this channel does not accept this message type (MSH-9.1)", 9, 1)
-    elif header.trigger_event not in SUPPORTED[header.message_type]:
+    elif header.trigger_event not in events:
         problem("201", "this event does not exist for this message type (MSH-9.2)", 9, 2)
     if header.version not in accepts.versions:
         problem("203", "this channel does not accept this version of HL7 (MSH-12)", 12)
@@ -209,10 +263,12 @@ def _fragment(message: Message) -> Problem | None:
     return None
 
 
-def _header_remarks(header: Header, structure: str, asked: Handshake) -> list[Finding]:
-    """What is odd about a header and does no harm."""
+def _header_remarks(
+    header: Header, structure: str, asked: Handshake, is_request: bool, *, foreign: bool = False
+) -> list[Finding]:
+    """What is odd about a header and does no harm; the structures of a partner's own messages are its own affair."""
     remarks = []
-    if header.structure not in ("", structure):
+    if header.structure not in ("", structure) and not foreign:
         text = f"MSH-9.3 names another structure than the event has, which is {structure}"
         remarks.append(("MSH-9.structure", text, Location("MSH", 1, 9, 0, 3)))
     halves = (header.accept_acknowledgment, header.application_acknowledgment)
@@ -220,7 +276,7 @@ def _header_remarks(header: Header, structure: str, asked: Handshake) -> list[Fi
         field = 16 if halves[0] else 15
         text = f"MSH-{field} is empty where the other of MSH-15 and MSH-16 has a value; it counts as NE"
         remarks.append((f"MSH-{field}.usage", text, Location("MSH", 1, field)))
-    if header.message_type not in ANSWERS and halves[1] not in ("", "NE"):
+    if not is_request and halves[1] not in ("", "NE"):
         text = "an answer can not ask for an application acknowledgement"
         remarks.append(("MSH-16.answer", text, Location("MSH", 1, 16)))
     found = []

@@ -45,9 +45,9 @@ class Memory:
         """The current record of a key."""
         return self._records.get(key)
 
-    def in_referral(self, referral: str) -> list[Record]:
-        """The current authorizations of a referral."""
-        return [each for each in self._records.values() if each.referral == referral and not each.is_request]
+    def in_referral(self, referral: str, *, requests: bool = False) -> list[Record]:
+        """The current authorizations of a referral (or another set), or the requests."""
+        return [each for each in self._records.values() if each.referral == referral and each.is_request is requests]
 
     def asked_by(self, control_id: str) -> list[Record]:
         """The current requests that a message with this control id made."""

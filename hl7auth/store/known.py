@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection
 
 from hl7auth.domain.authorization import Party
-from hl7auth.domain.intent import Record
+from hl7auth.domain.intent import Intent, Record, asks_granted, sets_asked
 from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
 
@@ -47,17 +47,21 @@ class KnownToBatch:
             assert intent is not None
             keys.update(claim.identifier.key for claim in intent.claims if claim.identifier)
             keys.add(intent.request_key)
-            if intent.referral and (not intent.is_request or intent.trigger_event in ("I11", "I14", "I15")):
-                referrals.add(intent.referral)
+            referrals |= sets_asked(intent)
             if not intent.is_request and intent.answers:
                 asked.add(intent.answers)
         self._load_records("key", keys)
         self._load_records("referral", referrals)
         self._load_records("control_id", asked)
-        # an answer without a referral ends what an earlier answer to the same request granted
-        requests = [record for control_id in asked for record in self.asked_by(control_id)]
+        # what an earlier answer to the same request granted may end with it
+        wide = [plan.intent for plan in ready if plan.intent is not None and asks_granted(plan.intent)]
+        requests = [record for intent in wide for record in self._requests_of(intent)]
         granted = {key for record in requests for key in record.document.get("authorizations", [])}
         self._load_records("key", granted - self._records.keys())
+
+    def _requests_of(self, intent: Intent) -> list[Record]:
+        named = self.record(intent.request_key)
+        return self.asked_by(intent.answers) + ([named] if named else [])
 
     def apply(self, outcome: Outcome) -> None:
         """Takes over what a message of this batch did."""
@@ -88,13 +92,14 @@ class KnownToBatch:
         """The current record of a key."""
         return self._records.get(key)
 
-    def in_referral(self, referral: str) -> list[Record]:
-        """The current authorizations of a referral."""
-        return [self._records[key] for key in sorted(self._by_referral[referral]) if not self._records[key].is_request]
+    def in_referral(self, referral: str, *, requests: bool = False) -> list[Record]:
+        """The current authorizations of a referral (or another set), or the requests."""
+        found = [self._records[key] for key in sorted(self._by_referral.get(referral, ()))]
+        return [each for each in found if each.is_request is requests and each.referral == referral]
 
     def asked_by(self, control_id: str) -> list[Record]:
         """The current requests that a message with this control id made."""
-        return [self._records[key] for key in sorted(self._by_control[control_id])]
+        return [self._records[key] for key in sorted(self._by_control.get(control_id, ()))]
 
     @property
     def _mark(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hl7auth.domain.semantics import request_answered
+from hl7auth.domain.correlation import request_answered
 from hl7auth.wire.ack import Location
 from tests.messages import (
     ASKED,

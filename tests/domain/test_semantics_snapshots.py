@@ -1,6 +1,5 @@
 """What ends authorizations: later snapshots, and cancellations by either side."""
 
-from typing import Any
 
 import pytest
 
@@ -108,20 +107,6 @@ def test_p45_an_answer_without_procedures_is_refused_and_deletes_nothing() -> No
     assert trial.statuses("PA1@ACME", "PA2@ACME") == ["approved", "-"]
 
 
-@pytest.mark.parametrize("version", ["2.8", "2.9"])
-@pytest.mark.parametrize("action", ["A", "U", "D", "X"])
-def test_action_mode_is_refused_whole(action: str, version: str) -> None:
-    trial = Trial()
-    plain, active = granted("PA1", {13: "SPEC"}), granted("PA2", {13: "SPEC", 29: action})
-    for raw in (
-        request(VISIT, plain, THERAPY, active, version=version),
-        answer(VISIT, plain, THERAPY, active, version=version),
-    ):
-        problem = refused(trial, raw)
-        assert (problem.code, problem.location, problem.rule) == ("207", Location("AUT", 2, 29), "AUT-29.mode")
-    assert trial.statuses("PA1@ACME", "PA2@ACME") == ["-", "-"]
-
-
 @pytest.mark.parametrize(("action", "version"), [("a", "2.9"), ("Z", "2.9"), ("S", "2.8"), ("A", "2.5")])
 def test_p40_an_action_code_that_the_version_does_not_have_is_refused(action: str, version: str) -> None:
     trial = Trial()
@@ -137,18 +122,6 @@ def test_p40_an_action_code_that_says_snapshot_is_a_snapshot() -> None:
     raw = answer(VISIT, granted("PA1", {13: "SPEC", 29: "S"}), referral="R1", version="2.9", control_id="D2")
     assert changes(trial.send(raw))[-1] == ("PA2@ACME", 2, "cancelled", "left out of a later snapshot")
     assert "action_code" not in trial.document("PA1@ACME")
-
-
-@pytest.mark.parametrize("make", [request, answer])
-def test_p34_a_delete_of_a_whole_set_is_refused(make: Any) -> None:
-    trial = Trial()
-    trial.send(answer(VISIT, granted("PA1"), referral="R1"))
-    problem = refused(trial, make(VISIT, "AUT" + '|""' * 10, referral="R1", control_id="X2"))
-    assert (problem.code, problem.location, problem.rule) == ("207", Location("AUT", 1), "AUT.delete-set")
-    assert trial.statuses("PA1@ACME") == ["approved"]
-
-
-# --- cancellations ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "event"), [("RQA", "I11"), ("REF", "I14")])

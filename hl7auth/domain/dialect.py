@@ -1,0 +1,97 @@
+"""What a partner's own segments say of authorizations, put where AUT would say it.
+
+Imports wire, rules and domain only.
+
+Such a segment behind a PR1 speaks of that line; one at message level of the whole, whose status is that of its lines
+wherever these have one: the header never overrides a line.
+"""
+
+from hl7auth.domain.authorization import Aut, Line
+from hl7auth.domain.status import Status, of_lines
+from hl7auth.domain.values import Values, read_code
+from hl7auth.rules.dialect import Dialect
+from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
+from hl7auth.wire.message import NULL, Message, Segment
+
+_ENDS_PROCEDURES = frozenset({"PV1", "PV2", "IN1", "PID", "PRD", "DG1"})
+
+Said = dict[int, dict[str, tuple[Segment, int]]]
+"""The partner's segments by the index of their PR1 (or MESSAGE) and their name, with their occurrence."""
+
+
+def translated(
+    message: Message, layout: Layout, top: Aut | None, lines: list[Line], dialect: Dialect, payer: str
+) -> tuple[Aut | None, list[Line]]:
+    """The message-level AUT and the lines with numbers and decisions as the dialect has them. `payer` is what the
+    partner's own numbers are unique in."""
+    said = _own_segments(message, layout, dialect)
+    places = [index for index, segment in enumerate(message.segments) if segment.name == "PR1"]
+    lines = [
+        line._replace(aut=_spoken(line.aut, said.get(at, {}), dialect, payer))
+        for at, line in zip(places, lines, strict=True)
+    ]
+    top = _spoken(top, said.get(MESSAGE, {}), dialect, payer)
+    decided = [Status(line.aut.decision) for line in lines if line.aut and line.aut.decision]
+    if top is not None and decided and (top.decision or dialect.status):
+        top = top._replace(decision=of_lines(decided))
+    return top, lines
+
+
+def without_absent(patient: Values, dialect: Dialect) -> Values:
+    """PID without the values that this partner writes for nothing."""
+    places = {"id": "PID-3", "name": "PID-5"}
+    return {key: value for key, value in patient.items() if dialect.says(places.get(key, ""), value)}
+
+
+def _own_segments(message: Message, layout: Layout, dialect: Dialect) -> Said:
+    names, said = dialect.own_segments, Said()
+    counts = dict.fromkeys(names, 0)
+    procedure = MESSAGE
+    for index, segment in enumerate(message.segments):
+        if segment.name == "PR1":
+            procedure = index
+        elif segment.name in _ENDS_PROCEDURES:
+            procedure = MESSAGE
+        elif segment.name in names:
+            counts[segment.name] += 1
+            owner = layout.owners[index] if index < len(layout.owners) else UNPLACED
+            known = owner != UNPLACED and (owner == MESSAGE or message.segments[owner].name == "PR1")
+            said.setdefault(owner if known else procedure, {})[segment.name] = (segment, counts[segment.name])
+    return said
+
+
+def _spoken(aut: Aut | None, own: dict[str, tuple[Segment, int]], dialect: Dialect, payer: str) -> Aut | None:
+    """The AUT with what the partner's segments add; where there is none, what they say alone."""
+    if aut is None:
+        if not own:
+            return None
+        segment, occurrence = next(iter(own.values()))
+        aut = Aut(segment, occurrence, "", "", "", "", {})
+    number, in_aut = _number(aut, own, dialect)
+    assigner = aut.assigner if in_aut else ""
+    if number and not assigner and dialect.own_numbers:
+        assigner = payer
+    return _decided(aut._replace(number=number, assigner=assigner), own, dialect)
+
+
+def _number(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> tuple[str, bool]:
+    """The first number that says something, and whether it stands in AUT."""
+    for place in dialect.number:
+        name, field = place[:3], int(place[4:])
+        found = aut.number if name == "AUT" else own[name][0].components(field)[0] if name in own else ""
+        if found and found != NULL and dialect.says(place, found):
+            return found, name == "AUT"
+    return "", True
+
+
+def _decided(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> Aut:
+    """The AUT with the partner's code as its status; the code itself is kept as it came."""
+    status = dialect.status
+    if status is None or status.source[:3] not in own:
+        return aut
+    segment, _ = own[status.source[:3]]
+    said = read_code(segment.field(int(status.source[4:])), segment.delimiters)
+    code = dialect.says(status.source, (said or {}).get("code", ""))
+    if not code:
+        return aut
+    return aut._replace(values={"approval_status": said} | aut.values, decision=status.meaning(code))

@@ -1,0 +1,179 @@
+"""A partner's own events, numbers and status codes: treated as what they act as, answered in their own names."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hl7auth.flow.channel import Channel, load_channel
+from hl7auth.flow.decision import Disposition
+from hl7auth.resources import shipped
+from hl7auth.rules import profile as profiles
+from hl7auth.rules.compiled import compiled
+from hl7auth.rules.dialect import Dialect
+from tests.messages import PID, PRD, THERAPY, VISIT, Trial, aut, changes, message, rules, texts
+
+PROFILE = """\
+profile: hub
+title: A hub with messages of its own
+extends: referral
+dialect:
+  events: {ZQA^Z02: RQA^I08, ZQA^Z04: RQA^I11, ZPA^Z02: RPA^I08, ZPA^Z04: RPA^I11}
+  number: [AUT-6, ZAU-2]
+  absent: {ZAU-2: ["0"], AUT-6: ["null"], PID-2: ["null"], PID-3: ["null"], PID-7: ["00000000"]}
+  status:
+    from: ZAU-3
+    codes: {B000: approved, B001: partially_approved, M024: pended}
+    prefixes: {B: approved, M: denied}
+"""
+
+VERSIONS = pytest.mark.parametrize("version", ["2.4", "2.5"])
+
+
+@pytest.fixture(params=["hub", "network-zqa"])
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Channel]:
+    """A channel whose profile has a dialect: one of these tests, among copies of the shipped profiles, or a shipped."""
+    folder = tmp_path / "profiles"
+    shutil.copytree(shipped("profiles"), folder)
+    (folder / "hub.yaml").write_text(PROFILE, encoding="utf-8")
+    monkeypatch.setattr(profiles, "shipped", lambda _: folder)
+    for known in (profiles.resolved, compiled):
+        known.cache_clear()
+    path = tmp_path / "hub.yaml"
+    path.write_text(f"channel: hub\nlisten: tcp:0\nprofile: {request.param}\n", encoding="utf-8")
+    yield load_channel(path)
+    for known in (profiles.resolved, compiled):
+        known.cache_clear()
+
+
+def zau(number: str = "", code: str = "", text: str = "") -> str:
+    return f"ZAU||{number}|{code}^{text}" if code else f"ZAU||{number}"
+
+
+def asks(
+    *segments: str, event: str = "Z02", top: str = "", pid: str = PID, version: str = "2.4", control_id: str = "C1"
+) -> bytes:
+    before = [top] if top else []
+    return message(*before, PRD, pid, *segments, kind="ZQA", event=f"{event}^ZQA_{event}", version=version,
+                   control_id=control_id, sender="FRONT|NORTH", receiver="PAYER|SOUTH")  # fmt: skip
+
+
+def tells(
+    *segments: str, event: str = "Z02", top: str = "", to: str = "C1", version: str = "2.4", control_id: str = "D1"
+) -> bytes:
+    before = ["MSA|AA|" + to, *([top] if top else [])]
+    return message(*before, PRD, PID, *segments, kind="ZPA", event=f"{event}^ZPA_{event}", version=version,
+                   control_id=control_id, sender="PAYER|SOUTH", receiver="FRONT|NORTH")  # fmt: skip
+
+
+@VERSIONS
+def test_a_request_is_answered_in_its_own_names(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    outcome = trial.send(asks(VISIT, aut({8: "3"}), zau("0"), version=version))
+    assert outcome.disposition is Disposition.ACCEPTED
+    (reply,) = texts(outcome)
+    assert reply[0].split("|")[8] == "ZPA^Z02^ZPA_Z02"
+    assert "ZAU||0" in reply
+    assert trial.statuses("?#C1@FRONT") == ["pended"]
+
+
+def test_a_standard_message_on_the_same_channel_keeps_its_names(hub: Channel) -> None:
+    if hub.file.profile != "hub":
+        return  # the shipped network has no messages but its own
+    raw = asks(VISIT, aut({8: "3"})).replace(b"ZQA^Z02^ZQA_Z02", b"RQA^I08^RQA_I08")
+    (reply,) = texts(Trial(hub).send(raw))
+    assert reply[0].split("|")[8] == "RPA^I08^RPA_I08"
+
+
+@VERSIONS
+def test_p46_each_line_has_its_own_code_and_the_header_overrides_none(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    told = tells(
+        VISIT, aut(), zau("", "M022"), THERAPY, aut(), zau("", "B000"), top=zau("7001", "B001"), version=version
+    )
+    trial.send(told)
+    document = trial.document("7001@PAYER")
+    assert [line["status"] for line in document["lines"]] == ["denied", "approved"]
+    assert document["status"] == "partially_approved"
+    assert document["lines"][0]["approval_status"]["code"] == "M022"
+
+
+@VERSIONS
+def test_p47_a_refusal_with_aa_is_a_denial(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    outcome = trial.send(tells(VISIT, aut({9: "0"}), zau("7001", "M117", "no"), version=version))
+    assert (outcome.disposition, outcome.code) == (Disposition.ACCEPTED, "AA")
+    assert trial.statuses("7001@PAYER", "?#C1@FRONT") == ["denied", "denied"]
+
+
+@VERSIONS
+@pytest.mark.parametrize("number", ["7001", "7002", ""])
+def test_p48_a_line_that_pends_keeps_the_whole_pending(hub: Channel, number: str, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau(number, "M024"), top=zau("7001", "M000"), version=version))
+    assert trial.statuses("7001@PAYER", "?#C1@FRONT") == ["pended", "pended"]
+
+
+@VERSIONS
+def test_p49_what_a_partner_writes_for_nothing_is_absent(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    own = hub.file.profile == "hub"  # the shipped dialect knows of no null in AUT-6 and PID-3
+    pid = f"PID||null|{'null' if own else '77001'}^^^NORTH||Quill^Ivo||00000000"
+    trial.send(asks(VISIT, aut({6: "null" if own else "", 8: "1"}), zau("0"), pid=pid, version=version))
+    trial.send(tells(VISIT, aut(), zau("0", "M000"), version=version))
+    document = trial.document("?#C1@FRONT")
+    assert document["patient"].get("id") != "null"
+    assert document["patient"]["birth_date"] == "1980-01-02"  # the answer's: what the request said is no date
+    assert (document["status"], document.get("authorizations")) == ("denied", None)
+    assert trial.statuses("0@PAYER", "0@ACME", "null@ACME", "null@PAYER") == ["-"] * 4
+
+
+@VERSIONS
+def test_p50_a_number_that_comes_with_a_refusal_is_no_approval(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut({4: "20260401", 6: "7001", 9: "1"}), zau("", "M000"), version=version))
+    assert trial.statuses("7001@PAYER") == ["denied"]
+
+
+@VERSIONS
+def test_p51_a_cancellation_without_aut_and_procedure_goes_by_the_partners_number(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
+    outcome = trial.send(asks(top=zau("7001"), event="Z04", version=version))
+    assert ("7001@PAYER", 2, "cancelled", "cancellation") in changes(outcome)
+    (reply,) = texts(outcome)
+    assert reply[0].split("|")[8] == "ZPA^Z04^ZPA_Z04"
+    unknown = trial.send(asks(top=zau("7009"), event="Z04", version=version, control_id="C2"))
+    assert unknown.code == "AE"
+    assert "204" in [finding.code for finding in unknown.findings if finding.severity == "error"]
+    assert unknown.replies
+
+
+@VERSIONS
+def test_p61_a_constant_control_id_for_several_events(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version, control_id="1"))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), to="1", version=version))
+    outcome = trial.send(asks(top=zau("7001"), event="Z04", version=version, control_id="1"))
+    assert outcome.disposition is Disposition.ACCEPTED
+
+
+def test_another_code_decides_by_its_longest_prefix_and_an_unknown_one_pends() -> None:
+    dialect = Dialect.model_validate(
+        {"status": {"from": "ZAU-3", "codes": {"M024": "pended"}, "prefixes": {"M": "denied", "MX": "modified"}}}
+    )
+    assert dialect.status is not None
+    said = {code: dialect.status.meaning(code) for code in ("M024", "M999", "MX01", "Q1")}
+    assert said == {"M024": "pended", "M999": "denied", "MX01": "modified", "Q1": "pended"}
+
+
+def test_a_status_request_of_an_event_that_nobody_named_is_refused(hub: Channel) -> None:
+    outcome = Trial(hub).send(asks(VISIT, event="Z09"))
+    assert outcome.code == "AR"
+    assert rules(outcome) == {"protocol.201"}
