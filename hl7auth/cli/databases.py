@@ -1,12 +1,22 @@
 """db upgrade and check.
 
-Imports typer, cli.common, and inside the commands the store.
+Imports typer, cli.common, rich (for the progress bar), and inside the commands flow and the store.
 """
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Output, show
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show
 from hl7auth.errors import UserError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from hl7auth.store.rebuild import Report
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,17 +33,87 @@ def upgrade(database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT)
 
 
 @app.command()
-def check(database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT) -> None:
-    """Is the database there, of this version, and sound? Exit 0 if so, 1 if not."""
+def check(
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", envvar="HL7AUTH_REBUILD", help="Replay every message into an empty store, and compare."
+        ),
+    ] = False,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Is the database there, of this version, and sound? Exit 0 if so, 1 if not; never writes to it."""
     from hl7auth.store.database import HEAD, open_database, require_current, soundness
 
+    report = None
     try:
         engine = open_database(database, create=False)
         require_current(engine)
         faults = soundness(engine)
     except UserError as error:
         faults = [str(error)]
-    result = {"database": database, "schema": HEAD, "good": not faults, "faults": faults}
-    show(result, output, lambda it: f"{it['database']}: " + ("good" if it["good"] else "; ".join(it["faults"])))
-    if faults:
+    result: dict[str, Any] = {"database": database, "schema": HEAD, "good": not faults, "faults": faults}
+    if rebuild and not faults:
+        report = _rebuild(engine, channels)
+        result |= {"good": report.equal, "rebuild": _entry(report)}
+    show(result, output, _text)
+    if not result["good"]:
         raise typer.Exit(1)
+
+
+def _rebuild(engine: "Engine", channels: ChannelFolder) -> "Report":
+    from hl7auth.flow.channel import load_channels
+    from hl7auth.store.rebuild import rebuild
+
+    with _progress() as moved:
+        return rebuild(engine, {channel.name: channel for channel in load_channels(channels)}, moved)
+
+
+def _entry(report: "Report") -> dict[str, Any]:
+    return {
+        "equal": report.equal,
+        "messages": report.messages,
+        "versions": report.versions,
+        "not_replayed": {"failed": report.failed, "broken_off": report.broken_off},
+        "differences": [each.entry() for each in report.differences],
+        "further_differences": report.further,
+    }
+
+
+def _text(result: dict[str, Any]) -> str:
+    good = "good" if not result["faults"] else "; ".join(result["faults"])
+    lines = [f"{result['database']}: {good}"]
+    found = result.get("rebuild")
+    if found:
+        verdict = "equal" if found["equal"] else f"{len(found['differences'])} difference(s)"
+        lines.append(f"rebuilt from {found['messages']} message(s), {found['versions']} version(s): {verdict}")
+        for name, count in found["not_replayed"].items():
+            lines += [f"  not judged anew: {count} message(s) that {_NOT_JUDGED[name]}"] if count else []
+        for each in found["differences"]:
+            more = f" (and {each['count'] - 1} more)" if each["count"] > 1 else ""
+            lines.append(
+                f"  {each['what']} {each['subject']}: {each['text']}; first by message {each['message']}{more}"
+            )
+        lines += [f"  and {found['further_differences']} more"] if found["further_differences"] else []
+    return "\n".join(lines)
+
+
+_NOT_JUDGED = {"failed": "the engine failed on", "broken_off": "did not come whole"}
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        from hl7auth.store.rebuild import silent
+
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rebuilding", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""Reading back: messages as they came and were answered, authorizations as they are and as they were.
+"""Reading back messages: as they came, as they were answered, and what they changed.
 
 Imports sqlalchemy, domain, store.schema and errors only.
 
@@ -6,13 +6,12 @@ Everything comes as plain data, ready to be shown. Lists are oldest first, newes
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 
-from hl7auth.domain.document import shown
+from hl7auth.domain.clock import iso_time
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
 from hl7auth.store.schema import authorization_version as versions
@@ -53,81 +52,6 @@ def read_raw(connection: Connection, filters: Mapping[str, str], limit: int) -> 
     """Ids and received bytes, for export."""
     query = select(message.c.id, message.c.raw).where(_equal(message.c, filters)).order_by(message.c.id.desc())
     return [(row.id, row.raw) for row in _newest(connection, query, limit)]
-
-
-def list_authorizations(
-    connection: Connection, filters: Mapping[str, str], limit: int, *, open_requests: bool = False
-) -> list[Entry]:
-    """Current documents; with `open_requests` the requests without a number that wait for an answer.
-
-    Filters: status, patient (id), payor (code).
-    """
-    waiting = and_(versions.c.key >= "?", versions.c.key < "@")
-    where = [versions.c.current == 1, waiting if open_requests else ~waiting]
-    if open_requests:
-        where.append(versions.c.status.in_(("requested", "pended")))
-    if "status" in filters:
-        where.append(versions.c.status == filters["status"])
-    query = select(versions.c.document).where(*where).order_by(versions.c.message_id.desc(), versions.c.key.desc())
-    deep = {name: value for name, value in filters.items() if name in _DEEP}
-    if not deep:
-        return [shown(json.loads(row.document)) for row in _newest(connection, query, limit)]
-    found = (json.loads(row.document) for row in connection.execute(query))
-    kept = [document for document in found if all(_DEEP[name](document) == value for name, value in deep.items())]
-    return [shown(document) for document in reversed(kept[:limit] if limit else kept)]
-
-
-def read_authorization(connection: Connection, key: str) -> Entry:
-    """The current document of an authorization or open request. Raises UserError."""
-    return shown(json.loads(_versions_of(connection, key)[-1].document))
-
-
-def read_history(connection: Connection, key: str) -> list[Entry]:
-    """Every version, oldest first: when, by which message, by which rule, what changed, and the document."""
-    entries: list[Entry] = []
-    before: Entry = {}
-    for row in _versions_of(connection, key):
-        document = shown(json.loads(row.document))
-        entries.append(
-            {
-                "version": row.version,
-                "at": iso_time(row.at),
-                "message": str(row.message_id),
-                "by": row.rule,
-                "status": row.status,
-                "changed": changed_fields(before, document),
-                "document": document,
-            }
-        )
-        before = document
-    return entries
-
-
-def changed_fields(before: Entry, after: Entry) -> list[str]:
-    """The top-level fields in which two shown documents differ, in the order of the newer one."""
-    silent = {"version", "provenance", "key"}
-    names = [*after, *(name for name in before if name not in after)]
-    return [name for name in names if name not in silent and before.get(name) != after.get(name)]
-
-
-def iso_time(microseconds: int) -> str:
-    """A stored time in ISO 8601, UTC, to the millisecond."""
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat(timespec="milliseconds")
-
-
-_DEEP = {
-    "patient": lambda document: document.get("patient", {}).get("id"),
-    "payor": lambda document: document.get("payor", {}).get("code"),
-}
-
-
-def _versions_of(connection: Connection, key: str) -> Sequence[Row[Any]]:
-    for stored in (key, f"?{key}", f"?#{key}"):
-        query = select(versions).where(versions.c.key == stored).order_by(versions.c.version)
-        rows = connection.execute(query).all()
-        if rows:
-            return rows
-    raise UserError(f"there is no authorization or request '{key}'")
 
 
 def _equal(columns: Any, filters: Mapping[str, str]) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from hl7auth.flow import decision
 from hl7auth.flow.decision import Disposition
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.observe import ids, now
-from hl7auth.store import archive, journal
+from hl7auth.store import journal
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
 from tests.engine import answer, channel, request
@@ -198,44 +198,3 @@ def test_every_look_up_uses_an_index(engine: Engine) -> None:
         assert not [
             text for text in texts if text.startswith("SCAN message") or text.startswith("SCAN authorization")
         ], (sql, texts)
-
-
-def test_the_archive_reads_back_what_happened(engine: Engine, store: Journal, planned: Planner) -> None:
-    first, second, _ = store.commit(
-        planned(request("C1", number="PA1"), answer("P1", "C1"), request("X", number="PA2"))
-    )
-    with engine.connect() as connection:
-        listed = archive.list_messages(connection, {"control_id": "C1"}, 100)
-        assert [entry["id"] for entry in listed] == [str(first.plan.message_id)]
-        shown = archive.read_message(connection, second.plan.message_id)
-        assert shown["changed"] == [{"key": "PA1@ACME", "version": 2, "status": "approved", "by": "answer"}]
-        assert shown["raw"] == answer("P1", "C1")
-        assert [d["key"] for d in archive.list_authorizations(connection, {}, 100)] == ["PA1@ACME", "PA2@ACME"]
-        assert [d["key"] for d in archive.list_authorizations(connection, {}, 1)] == ["PA2@ACME"]
-        assert [d["key"] for d in archive.list_authorizations(connection, {"status": "approved"}, 0)] == ["PA1@ACME"]
-        assert [
-            d["key"] for d in archive.list_authorizations(connection, {"patient": "77001", "payor": "ACME"}, 1)
-        ] == ["PA2@ACME"]
-        assert archive.list_authorizations(connection, {"patient": "0"}, 0) == []
-        history = archive.read_history(connection, "PA1@ACME")
-    assert [(entry["version"], entry["status"], entry["by"]) for entry in history] == [
-        (1, "pended", "request"),
-        (2, "approved", "answer"),
-    ]
-    assert history[1]["changed"][:2] == ["status", "effective_date"] or "effective_date" in history[1]["changed"]
-    assert history[1]["document"]["provenance"]["payor"]["message"] == str(first.plan.message_id)
-    assert history[1]["document"]["provenance"]["effective_date"]["message"] == str(second.plan.message_id)
-
-
-def test_open_requests_are_listed_until_they_are_answered(engine: Engine, store: Journal, planned: Planner) -> None:
-    store.commit(planned(request("C1", referral="R1"), request("C2")))
-
-    def waiting() -> list[str]:
-        with engine.connect() as connection:
-            return [entry["key"] for entry in archive.list_authorizations(connection, {}, 0, open_requests=True)]
-
-    assert waiting() == ["C2@EHR", "R1@EHR"] or waiting() == ["R1@EHR", "C2@EHR"]
-    store.commit(planned(answer("P1", "C2")))
-    assert waiting() == ["R1@EHR"]
-    with engine.connect() as connection:
-        assert archive.read_authorization(connection, "C2@EHR")["status"] == "approved"

@@ -1,0 +1,172 @@
+"""Lists of authorizations and of open requests, on a real store: filters, limits, ages, and what is late."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hl7auth.domain.clock import Clocks
+from hl7auth.errors import UserError
+from hl7auth.store import authorizations
+from hl7auth.store.authorizations import Wanted, list_authorizations, read_authorization
+from tests.messages import ASKED, VISIT, answer, aut, granted, request
+from tests.store.stored import HOUR, START, Store, samples, steps
+
+ALL = Wanted()
+OPEN = Wanted(open_requests=True)
+LATE = Wanted(open_requests=True, overdue=True)
+UNDECIDED = aut({6: "PA1", 8: "3"})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.close()
+
+
+def listed(store: Store, wanted: Wanted = ALL, limit: int = 0, now: int = START) -> list[dict[str, Any]]:
+    with store.reading() as connection:
+        return list_authorizations(connection, wanted, limit, now)
+
+
+def keys(store: Store, wanted: Wanted = ALL, limit: int = 0, now: int = START) -> list[str]:
+    return [entry["key"] for entry in listed(store, wanted, limit, now)]
+
+
+def asked(number: int, priority: str = "") -> bytes:
+    """A request under the referral R1, R2 and so on, with RF1-2."""
+    raw = request(VISIT, ASKED, referral=f"R{number}", control_id=f"C{number}")
+    return raw.replace(b"RF1||", f"RF1||{priority}".encode(), 1)
+
+
+def test_filters_and_limits(store: Store) -> None:
+    for number in range(1, 6):
+        store.send(answer(VISIT, granted(f"PA{number}", {9: str(number % 2)}), control_id=f"D{number}"))
+    store.send(answer(VISIT, granted("PA3", {2: "OTHER", 3: "x"}), control_id="D9"))
+    names = ["PA1@ACME", "PA2@ACME", "PA3@ACME", "PA4@ACME", "PA5@ACME", "PA3@OTHER"]
+    assert keys(store) == names
+    assert keys(store, limit=2) == names[-2:]
+    assert keys(store, Wanted({"status": "denied"})) == ["PA2@ACME", "PA4@ACME"]
+    assert keys(store, Wanted({"payor": "ACME", "patient": "77001"}), 1) == ["PA5@ACME"]
+    assert keys(store, Wanted({"patient": "0"})) == []
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3, 200])
+def test_the_size_of_portions_shows_nowhere(store: Store, monkeypatch: pytest.MonkeyPatch, portion: int) -> None:
+    lines = [part for number in range(7) for part in (VISIT, granted(f"PA{number}"))]
+    store.send(answer(*lines, control_id="D1"), *(asked(number) for number in range(4)))
+    monkeypatch.setattr(authorizations, "_PORTION", portion)
+    assert keys(store) == [f"PA{number}@ACME" for number in range(7)]
+    assert keys(store, limit=3) == ["PA4@ACME", "PA5@ACME", "PA6@ACME"]
+    assert keys(store, OPEN) == [f"R{number}@FRONT" for number in range(4)]
+    assert keys(store, Wanted({"payor": "ACME"}, open_requests=True), 1) == ["R3@FRONT"]
+
+
+def test_an_open_request_has_its_age_and_when_it_is_due(store: Store) -> None:
+    store.send(asked(1), asked(2, "A^ASAP^HL70280"), asked(3, "R"), at=START)
+    now = START + 74 * HOUR
+    clocks = {entry["key"]: entry["clock"] for entry in listed(store, OPEN, now=now)}
+    assert [clocks[f"R{number}@FRONT"]["age_hours"] for number in (1, 2, 3)] == [74, 73, 72]
+    assert [clocks[f"R{number}@FRONT"]["urgency"] for number in (1, 2, 3)] == ["standard", "expedited", "standard"]
+    assert clocks["R2@FRONT"]["due"] == "2026-03-04T11:00:00.000+00:00"
+    assert [clocks[f"R{number}@FRONT"]["priority"] for number in (1, 2, 3)] == [None, "A", "R"]
+    assert keys(store, LATE, now=now) == ["R2@FRONT"]
+    assert keys(store, LATE, now=START + 200 * HOUR, limit=2) == ["R2@FRONT", "R3@FRONT"]
+    assert keys(store, LATE, now=START) == []
+
+
+def test_an_answer_stops_the_clock_and_a_new_request_starts_another(store: Store) -> None:
+    store.send(asked(1), at=START)
+    assert keys(store, OPEN) == ["R1@FRONT"]
+    store.send(answer(VISIT, granted("PA1"), referral="R1"), at=START + HOUR)
+    assert keys(store, OPEN) == []
+    store.send(asked(1).replace(b"|C1|", b"|C9|").replace(b"I08", b"I10"), at=START + 50 * HOUR)
+    (entry,) = listed(store, OPEN, now=START + 51 * HOUR)
+    assert (entry["clock"]["since"], entry["clock"]["age_hours"]) == ("2026-03-03T12:00:00.000+00:00", 1)
+
+
+def test_a_pended_answer_leaves_the_clock_running_and_a_modification_wins_no_time(store: Store) -> None:
+    store.send(asked(1, "S"), at=START)
+    store.send(answer(VISIT, UNDECIDED, referral="R1"), at=START + HOUR)
+    changed = asked(1).replace(b"|C1|", b"|C9|").replace(b"I08", b"I09").replace(ASKED.encode(), aut({8: "9"}).encode())
+    store.send(changed, at=START + 30 * HOUR)
+    (entry,) = listed(store, OPEN, now=START + 73 * HOUR)
+    assert entry["clock"]["age_hours"] == 73
+    assert (entry["clock"]["urgency"], entry["clock"]["overdue"]) == ("expedited", True)
+
+
+def test_what_an_answer_opens_again_runs_from_that_answer(store: Store) -> None:
+    store.send(asked(1, "S"), at=START)
+    store.send(answer(VISIT, granted("PA1"), referral="R1"), at=START + HOUR)
+    store.send(answer(VISIT, UNDECIDED, referral="R1", control_id="D2"), at=START + 10 * HOUR)
+    (entry,) = listed(store, OPEN, now=START + 11 * HOUR)
+    assert (entry["key"], entry["clock"]["age_hours"], entry["clock"]["urgency"]) == ("R1@FRONT", 1, "expedited")
+
+
+def test_a_request_under_its_own_number_is_open_too_and_a_pended_number_is_not_listed_twice(store: Store) -> None:
+    store.send(request(VISIT, aut({6: "PA7", 8: "3"})), asked(1))
+    store.send(answer(VISIT, UNDECIDED, referral="R1", to="C1"))
+    assert keys(store, Wanted({"status": "pended"})) == ["PA7@ACME", "PA1@ACME"]
+    assert sorted(keys(store, OPEN)) == ["PA7@ACME", "R1@FRONT"]
+    found = {entry["key"]: "clock" in entry for entry in listed(store)}
+    assert found == {"PA7@ACME": True, "PA1@ACME": False}
+
+
+def test_durations_are_the_channels(store: Store) -> None:
+    store.send(asked(1, "S"), asked(2, "A"), at=START)
+    short = {"referral-intake": Clocks(1, 2, frozenset({"A"}))}
+    with store.reading() as connection:
+        found = list_authorizations(connection, OPEN, 0, START, short.__getitem__)
+        one = read_authorization(connection, "R2@FRONT", START, short.__getitem__)
+    assert [entry["clock"]["urgency"] for entry in found] == ["standard", "expedited"]
+    assert [entry["clock"]["left_hours"] for entry in found] == [2, 2]
+    assert one == found[1]
+
+
+def test_an_answer_with_the_control_id_of_its_request_asks_for_nothing(store: Store) -> None:
+    store.send(request(VISIT, aut({6: "PA7", 8: "3"})), at=START)
+    store.send(answer(VISIT, aut({6: "PA7", 8: "4"}), control_id="C1"), at=START + 9 * HOUR)
+    (entry,) = listed(store, OPEN, now=START + 10 * HOUR)
+    assert (entry["version"], entry["clock"]["age_hours"]) == (2, 10)
+
+
+def test_one_authorization_is_read_by_its_key_or_that_of_its_request(store: Store) -> None:
+    store.send(asked(1), request(VISIT, ASKED, control_id="C2"))
+    with store.reading() as connection:
+        assert read_authorization(connection, "R1@FRONT", START)["clock"]["urgency"] == "standard"
+        assert read_authorization(connection, "C2@FRONT", START)["status"] == "pended"
+        assert read_authorization(connection, "?R1@FRONT", START)["key"] == "R1@FRONT"
+        with pytest.raises(UserError, match="there is no authorization or request 'R9@FRONT'"):
+            read_authorization(connection, "R9@FRONT", START)
+    store.send(answer(VISIT, granted("PA1"), referral="R1"))
+    with store.reading() as connection:
+        assert "clock" not in read_authorization(connection, "R1@FRONT", START)
+
+
+def test_clocks_are_looked_up_by_primary_keys(store: Store) -> None:
+    with store.reading() as connection:
+        found = steps(connection, authorizations._made_query(["a", "b"]))
+    assert len([step for step in found if step.startswith("SEARCH")]) == len(found) == 2, found
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(samples()), min_size=1, max_size=12), st.integers(0, 400))
+def test_whatever_comes_the_late_ones_are_those_of_the_open_ones_that_are_due(
+    tmp_path_factory: pytest.TempPathFactory, raws: list[bytes], after: int
+) -> None:
+    store = Store(tmp_path_factory.mktemp("late"))
+    store.send(*raws)
+    now = store.time + after * HOUR
+    waiting = listed(store, OPEN, now=now)
+    assert all("clock" in entry for entry in waiting)
+    assert [entry for entry in waiting if entry["clock"]["overdue"]] == listed(store, LATE, now=now)
+    undecided = store.rows(
+        "SELECT COUNT(*) FROM authorization_version WHERE current = 1 AND status IN ('requested', 'pended')"
+        " AND key >= '?' AND key < '@'"
+    )
+    assert len([entry for entry in waiting if "identifier" not in entry]) <= undecided[0][0] <= len(waiting)
+    store.close()
