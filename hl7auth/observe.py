@@ -19,6 +19,10 @@ MESSAGES = Counter(
 CONNECTIONS = Counter(
     "hl7auth_connections", "Connections by channel and how they ended", ["channel", "end"], registry=REGISTRY
 )
+DELIVERIES = Counter(
+    "hl7auth_deliveries", "Settled deliveries by destination and what became of them", ["destination", "act"],
+    registry=REGISTRY,
+)  # fmt: skip
 BATCHES = Histogram(
     "hl7auth_batch_messages", "Messages per commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=REGISTRY
 )
@@ -26,22 +30,27 @@ BATCHES = Histogram(
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01: ids of 64 bits then last beyond 2080
 _SEQUENCE_BITS = 22
 
+MAX_WORKERS = 64
+"""Processes that may make ids at the same time: a power of two, because its bits are the lowest of an id."""
+
 
 def now() -> int:
     """Microseconds since 1970, UTC."""
     return time.time_ns() // 1_000
 
 
-def ids(clock: Callable[[], int] = now) -> Callable[[], int]:
+def ids(clock: Callable[[], int] = now, worker: int | None = None) -> Callable[[], int]:
     """A source of ids that grow with time and never repeat within a process (milliseconds, then a counter).
 
-    A clock that is set back does not bring ids back: the counter goes on from the highest id given.
+    A clock that is set back does not bring ids back: the counter goes on from the highest id given. With the number of
+    a `worker` (below MAX_WORKERS) as the lowest bits they do not repeat among workers either.
     """
     last = 0
+    own, step = (0, 1) if worker is None else (worker, MAX_WORKERS)
 
     def new_id() -> int:
         nonlocal last
-        last = max(last + 1, (clock() // 1_000 - _EPOCH_MS) << _SEQUENCE_BITS)
+        last = max(last + step, ((clock() // 1_000 - _EPOCH_MS) << _SEQUENCE_BITS) + own)
         return last
 
     return new_id

@@ -1,70 +1,79 @@
-"""One process of the engine, put together: database, channels, listeners, and an orderly end.
+"""The processes of the engine, put together: one that does all, or a parent with workers; and an orderly end.
 
 Imports twisted and everything below.
 """
 
 import gc
+import logging
+import signal
+import socket
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet import defer, endpoints, error
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel
-from hl7auth.net.listener import Intake, MllpFactory
-from hl7auth.observe import ids, log
+from hl7auth.net.door import Door
+from hl7auth.net.intake import Intake
+from hl7auth.net.listener import MllpFactory
+from hl7auth.net.pair import READY, STOPPING, Pair
+from hl7auth.net.turns import SharedTurn
+from hl7auth.net.workers import HEAR, PAIR, RING, Setup, Workers
+from hl7auth.observe import ids, log, log_to_stderr
 from hl7auth.rules.compiled import compiled
-from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.journal import Journal
+from hl7auth.store.turn import Turn
 
 GRACE_SECONDS = 5.0
 """How long connections get, at the end, to take the replies of what was received."""
 
+Announce = Callable[[str], None]
 
-class Server:
-    """The listeners of some channels over one database. `announce` is called with a line per listener when ready."""
+#: Endpoints whose connections can be given to another process as they are
+_PLAIN = (
+    endpoints.TCP4ServerEndpoint,
+    endpoints.TCP6ServerEndpoint,
+    endpoints.UNIXServerEndpoint,
+    endpoints.AdoptedStreamServerEndpoint,
+)
 
-    def __init__(
-        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Callable[[str], None]
-    ) -> None:
+
+class Service:
+    """What serves connections in one process: channels over one database. As a worker it shares the database."""
+
+    def __init__(self, channels: Sequence[Channel], database: str, reactor: Any, worker: int | None = None) -> None:
         self._reactor = reactor
-        self._announce = announce
-        self._channels = channels
         self._engine = open_database(database)
-        upgrade(self._engine)
+        if worker is None:
+            upgrade(self._engine)
+        else:
+            require_current(self._engine)
+        self._lock = None if worker is None else Turn(self._engine)
+        turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
         self._journal = Journal(self._engine)
-        self._intake = Intake(reactor, self._journal, ids())
-        self._factories: list[MllpFactory] = []
-        self._ports: list[Any] = []
+        self.intake = Intake(reactor, self._journal, ids(worker=worker), turn)
+        self.factories: list[MllpFactory] = []
         for channel in channels:
             for version in channel.file.accepts.versions:
                 compiled(channel.file.profile, version)
 
-    async def start(self) -> None:
-        """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
-        for channel in self._channels:
-            factory = MllpFactory(channel, self._intake)
-            port = await self._listen(channel, factory)
-            self._factories.append(factory)
-            self._ports.append(port)
-            host = port.getHost()
-            where = f"tcp:{getattr(host, 'port', '?')}:interface={getattr(host, 'host', '?')}"
-            log("listener.ready", "listening", channel=channel.name, address=where)
-            self._announce(f"listening on {where} (channel {channel.name})")
-
-    async def stop(self) -> None:
-        """No new connections; what was received is committed and answered; then everything is closed."""
-        log("server.stopping", "stopping")
-        for port in self._ports:
-            stopped: defer.Deferred[None] = defer.maybeDeferred(port.stopListening)
-            await stopped
-        connections = [connection for factory in self._factories for connection in list(factory.connections)]
+    async def finish(self) -> None:
+        """What was received is committed and answered; then everything is closed."""
+        connections = [connection for factory in self.factories for connection in list(factory.connections)]
         for connection in connections:
             connection.close_when_answered()
         await self._until_closed()
         self._journal.close()
         self._engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
 
     async def _until_closed(self) -> None:
         deadline = self._reactor.seconds() + GRACE_SECONDS
@@ -74,18 +83,146 @@ class Server:
             await pause
 
     def _busy(self) -> bool:
-        return bool(self._intake.waiting) or any(factory.connections for factory in self._factories)
+        return bool(self.intake.waiting) or any(factory.connections for factory in self.factories)
 
-    async def _listen(self, channel: Channel, factory: MllpFactory) -> Any:
-        try:
-            endpoint: Any = endpoints.serverFromString(self._reactor, channel.file.listen)
-        except (ValueError, TypeError, IndexError, KeyError) as fault:
-            raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' is no endpoint: {fault}") from None
-        try:
-            return await endpoint.listen(factory)
-        except error.CannotListenError as fault:
-            text = getattr(fault.socketError, "strerror", None) or str(fault.socketError)
-            raise UserError(f"channel {channel.name} can not listen on {channel.file.listen}: {text.lower()}") from None
+
+class Server:
+    """One process that does all. `announce` is called with a line per listener when ready."""
+
+    def __init__(self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce) -> None:
+        self._reactor = reactor
+        self._announce = announce
+        self._channels = channels
+        self._service = Service(channels, database, reactor)
+        self._ports: list[Any] = []
+
+    async def start(self) -> None:
+        """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
+        for channel in self._channels:
+            factory = MllpFactory(channel, self._service.intake)
+            port = await _listen(_endpoint(self._reactor, channel), channel, factory)
+            self._service.factories.append(factory)
+            self._ports.append(port)
+            self._announce(_listening(channel, port))
+
+    async def stop(self) -> None:
+        """No new connections; what was received is committed and answered; then everything is closed."""
+        log("server.stopping", "stopping")
+        for port in self._ports:
+            await defer.maybeDeferred(port.stopListening)
+        await self._service.finish()
+
+
+class Parent:
+    """Listens, and gives every connection to one of its worker processes (docs/why/workers.md)."""
+
+    def __init__(
+        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, workers: int
+    ) -> None:
+        self._reactor = reactor
+        self._announce = announce
+        self._channels = channels
+        engine = open_database(database)
+        Turn(engine).close()
+        upgrade(engine)
+        engine.dispose()
+        self._doors: list[Door] = []
+        self._stopping = False
+        self._workers = Workers(reactor, workers, database, channels, self._left)
+
+    async def start(self) -> None:
+        """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
+        wanted = [_endpoint(self._reactor, channel) for channel in self._channels]
+        for channel, endpoint in zip(self._channels, wanted, strict=True):
+            if not isinstance(endpoint, _PLAIN):
+                raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' needs --workers 1: {_PLAIN_ONLY}")
+        for number, (channel, endpoint) in enumerate(zip(self._channels, wanted, strict=True)):
+            port = await _listen(endpoint, channel, Factory())
+            self._doors.append(Door(self._reactor, channel, port, self._hand(number)))
+        await self._workers.start()
+        if self._stopping:
+            return
+        for door in self._doors:
+            door.start()
+            self._announce(_listening(door.channel, door.port))
+
+    async def stop(self) -> None:
+        """No new connections; the workers commit and answer what they received, and end."""
+        self._stopping = True
+        log("server.stopping", "stopping")
+        for door in self._doors:
+            door.close()
+            await defer.maybeDeferred(door.port.stopListening)
+        await self._workers.stop(GRACE_SECONDS + 1)
+
+    def _hand(self, number: int) -> Callable[[socket.socket], bool]:
+        return lambda connection: self._workers.hand(number, connection)
+
+    def _left(self, channel: int, count: int) -> None:
+        self._doors[channel].left(count)
+
+
+class Worker:
+    """One of the processes of a parent. Serves the connections that it is given, until there is no parent."""
+
+    def __init__(self, setup: Setup, reactor: Any, end: socket.socket) -> None:
+        self._reactor = reactor
+        self._service = Service(setup.channels, setup.database, reactor, setup.number)
+        self._pair = Pair(reactor, end, self._take, self._end)
+        for number, channel in enumerate(setup.channels):
+            self._service.factories.append(MllpFactory(channel, self._service.intake, self._leaver(number)))
+
+    async def start(self) -> None:
+        """Tells the parent. An interrupt from the keyboard reaches us too, but it is the parent who ends us."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._pair.say(READY)
+
+    async def stop(self) -> None:
+        """What was received is committed and answered; then everything is closed."""
+        self._pair.say(STOPPING)
+        self._pair.deaf()
+        await self._service.finish()
+
+    def _end(self) -> None:
+        """The parent is gone, or wants no more."""
+        with suppress(error.ReactorNotRunning):
+            self._reactor.stop()
+
+    def _leaver(self, number: int) -> Callable[[], None]:
+        return lambda: self._pair.say(number)
+
+    def _take(self, number: int, descriptor: int | None) -> None:
+        assert descriptor is not None
+        with socket.socket(fileno=descriptor) as connection:
+            try:
+                self._reactor.adoptStreamConnection(descriptor, connection.family, self._service.factories[number])
+            except OSError:
+                self._pair.say(number)  # it ended on its way
+
+
+_PLAIN_ONLY = "only connections of tcp and unix endpoints can be given to workers"
+
+
+def _endpoint(reactor: Any, channel: Channel) -> Any:
+    try:
+        return endpoints.serverFromString(reactor, channel.file.listen)
+    except (ValueError, TypeError, IndexError, KeyError) as fault:
+        raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' is no endpoint: {fault}") from None
+
+
+async def _listen(endpoint: Any, channel: Channel, factory: Factory) -> Any:
+    try:
+        return await endpoint.listen(factory)
+    except error.CannotListenError as fault:
+        text = getattr(fault.socketError, "strerror", None) or str(fault.socketError)
+        raise UserError(f"channel {channel.name} can not listen on {channel.file.listen}: {text.lower()}") from None
+
+
+def _listening(channel: Channel, port: Any) -> str:
+    host = port.getHost()
+    where = f"tcp:{getattr(host, 'port', '?')}:interface={getattr(host, 'host', '?')}"
+    log("listener.ready", "listening", channel=channel.name, address=where)
+    return f"listening on {where} (channel {channel.name})"
 
 
 def _calm_the_collector() -> None:
@@ -99,25 +236,58 @@ def _calm_the_collector() -> None:
     gc.set_threshold(100_000, 20, 50)
 
 
-def run(channels: Sequence[Channel], database: str, announce: Callable[[str], None]) -> None:
+class Program(Interface):
+    """What runs on a reactor."""
+
+    async def start(self) -> None:
+        """When the reactor runs."""
+
+    async def stop(self) -> None:
+        """Before the reactor stops."""
+
+
+def run(channels: Sequence[Channel], database: str, announce: Announce, workers: int = 1) -> None:
     """Serves until SIGINT or SIGTERM. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
-    # Twisted's reactor is a module that is also an object; mypy sees the module
-    clock: Any = reactor
-    server = Server(channels, database, clock, announce)
+    if workers == 1:
+        _run(reactor, Server(channels, database, reactor, announce))
+    else:
+        _run(reactor, Parent(channels, database, reactor, announce, workers))
+
+
+def run_worker() -> None:
+    """Serves what the parent gives to the descriptor PAIR, until its end. The setup is on standard input."""
+    from twisted.internet import reactor
+
+    log_to_stderr()
+    setup = Setup.model_validate_json(sys.stdin.buffer.read())
+    try:
+        _run(reactor, Worker(setup, reactor, socket.socket(fileno=PAIR)))
+    except UserError as fault:
+        log("worker.failed", str(fault), level=logging.ERROR, worker=setup.number)
+        sys.exit(2)
+
+
+def _run(reactor: Any, program: Program) -> None:
+    """Runs the reactor, which is a module that is also an object: mypy would see the module."""
     failures: list[BaseException] = []
 
     def give_up(failure: Failure) -> None:
         failures.append(failure.value or UserError(str(failure)))
-        clock.stop()
+        with suppress(error.ReactorNotRunning):  # it was told to stop while it started
+            reactor.stop()
 
     def begin() -> None:
-        defer.Deferred.fromCoroutine(server.start()).addErrback(give_up)
+        defer.Deferred.fromCoroutine(program.start()).addErrback(give_up)
 
     _calm_the_collector()
-    clock.callWhenRunning(begin)
-    clock.addSystemEventTrigger("before", "shutdown", lambda: defer.Deferred.fromCoroutine(server.stop()))
-    clock.run()
+    reactor.callWhenRunning(begin)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.Deferred.fromCoroutine(program.stop()))
+    reactor.run()
     if failures:
         raise failures[0]
+
+
+if __name__ == "__main__":
+    run_worker()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hl7auth.observe import JsonLines, ids, log, now
+from hl7auth.observe import MAX_WORKERS, JsonLines, ids, log, now
 
 
 def test_ids_grow_whatever_the_clock_does() -> None:
@@ -15,6 +15,16 @@ def test_ids_grow_whatever_the_clock_does() -> None:
     found = [new_id() for _ in range(4)]
     assert found == sorted(set(found))
     assert found[3] - found[0] > 1 << 22
+
+
+def test_ids_of_workers_never_meet() -> None:
+    clock = lambda: 1_800_000_000_000_000  # noqa: E731
+    sources = [ids(clock, worker) for worker in range(MAX_WORKERS)]
+    found = [[new_id() for _ in range(100)] for new_id in sources]
+    assert len({each for some in found for each in some}) == MAX_WORKERS * 100
+    assert all(some == sorted(some) and {each % MAX_WORKERS for each in some} == {n} for n, some in enumerate(found))
+    # a millisecond later all are beyond all of before: what a worker gives after a restart is new
+    assert ids(lambda: 1_800_000_000_001_000, 0)() > max(max(some) for some in found)
 
 
 def test_ids_fit_into_64_bits_and_20_characters() -> None:

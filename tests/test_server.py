@@ -6,9 +6,11 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
+from hl7auth.cli import engine
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel, load_channel
-from hl7auth.server import Server
+from hl7auth.observe import MAX_WORKERS
+from hl7auth.server import Parent, Server
 
 
 def channel(folder: Path, listen: str) -> Channel:
@@ -48,3 +50,25 @@ def test_a_database_that_can_not_be_opened_stops_the_start(tmp_path: Path) -> No
     (tmp_path / "s.db").write_text("no database" * 500)
     with pytest.raises(UserError, match="file is not a database"):
         server(tmp_path, "tcp:0", [])
+
+
+def parent(folder: Path, listen: str, database: str) -> Parent:
+    return Parent([channel(folder, listen)], database, MemoryReactorClock(), print, 2)
+
+
+def test_workers_take_no_connections_but_plain_ones(tmp_path: Path) -> None:
+    built = parent(tmp_path, "haproxy:tcp:0", f"sqlite:///{tmp_path}/s.db")
+    failures: list[BaseException | None] = []
+    Deferred.fromCoroutine(built.start()).addErrback(lambda failure: failures.append(failure.value))
+    assert isinstance(failures[0], ConfigError)
+    assert "a.yaml: listen: 'haproxy:tcp:0' needs --workers 1" in str(failures[0])
+
+
+@pytest.mark.parametrize("database", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"])
+def test_workers_need_a_database_that_they_can_share(tmp_path: Path, database: str) -> None:
+    with pytest.raises(UserError, match="several workers need a SQLite file"):
+        parent(tmp_path, "tcp:0", database)
+
+
+def test_no_more_workers_than_ids_can_tell_apart() -> None:
+    assert engine.MAX_WORKERS == MAX_WORKERS

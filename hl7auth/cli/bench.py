@@ -159,32 +159,36 @@ def _rows(measurements: Sequence[Measurement]) -> list[Row]:
     return [row(rounds) for rounds in groups.values()]
 
 
-def shares(measurements: Sequence[Measurement], connections: int) -> list[float]:
-    """The engine's rate as a share of the limit program's in the same round, for each round at full load."""
+def shares(measurements: Sequence[Measurement], connections: int, program: str = "engine") -> list[float]:
+    """A program's rate as a share of the limit program's in the same round, for each round at full load."""
     at = [each for each in measurements if each.connections == connections and each.offered is None]
-    engine = [each.rate for each in at if each.program == "engine"]
+    engine = [each.rate for each in at if each.program == program]
     limit = [each.rate for each in at if each.program == "limit"]
     return [round(ours / bound, 3) for ours, bound in zip(engine, limit, strict=False) if bound]
 
 
 def budgets(measurements: Sequence[Measurement], half_load: Sequence[Row]) -> list[Verdict]:
     """Every figure of the engine that was measured; those without a budget are in the rows."""
-    ours = [each for each in measurements if each.program == "engine"]
+    names = dict.fromkeys(each.program for each in measurements if each.program.startswith("engine"))
+    return [each for name in names for each in _budgets_of(name, measurements, half_load)]
+
+
+def _budgets_of(program: str, measurements: Sequence[Measurement], half_load: Sequence[Row]) -> list[Verdict]:
+    ours = [each for each in measurements if each.program == program]
     verdicts = [
-        verdict(f"share of the limit program, {count} connections", spread(share), budget, more=True)
+        verdict(f"{program}: share of the limit program, {count} connections", spread(share), budget, more=True)
         for count, budget in SHARE.items()
-        if (share := shares(measurements, count))
+        if (share := shares(measurements, count, program))
     ]
-    if not ours:
-        return verdicts
     verdicts += [
-        verdict(f"p99 in ms at half load, {each.connections} connections", each.p99_ms, P99_AT_HALF_MS)
+        verdict(f"{program}: p99 in ms at half load, {each.connections} connections", each.p99_ms, P99_AT_HALF_MS)
         for each in half_load
-        if each.program == "engine"
+        if each.program == program
     ]
     if peaks := [each.peak_mb for each in ours if each.peak_mb is not None]:
-        verdicts.append(verdict("peak of resident memory in MB", spread(peaks), RESIDENT_MB))
-    return [*verdicts, verdict("start to ready in seconds", spread([each.ready_s for each in ours]), READY_S)]
+        verdicts.append(verdict(f"{program}: peak of resident memory in MB", spread(peaks), RESIDENT_MB))
+    ready = spread([each.ready_s for each in ours])
+    return [*verdicts, verdict(f"{program}: start to ready in seconds", ready, READY_S)]
 
 
 def verdict(figure: str, measured: Spread, budget: Budget, *, more: bool = False) -> Verdict:
@@ -194,8 +198,12 @@ def verdict(figure: str, measured: Spread, budget: Budget, *, more: bool = False
     return Verdict(figure, measured, budget.must, budget.aim, "aim" if aim else "must" if must else "missed")
 
 
-def bench(connections: list[int], seconds: float, as_json: bool, database: str | None, rounds: int = 3) -> int:
+def bench(
+    connections: list[int], seconds: float, as_json: bool, database: str | None, rounds: int = 3, workers: int = 1
+) -> int:
     """Measure canned server, limit program and engine, print the report; 0, or 1 when a reply was wrong or missing.
+
+    With `workers` above 1 the engine is measured in one process and in so many.
 
     `database` is a SQLAlchemy URL for the engine (default: a fresh SQLite file); its messages stay there. A budget that
     is missed is no error. Raises UserError when a program does not start or hangs up.
@@ -206,7 +214,7 @@ def bench(connections: list[int], seconds: float, as_json: bool, database: str |
         raise UserError("the load generator needs epoll, which only Linux has")
     if min(connections, default=0) < 1 or seconds <= 0 or rounds < 1:
         raise UserError("connections, seconds and rounds must be greater than zero")
-    measured = programs(database)
+    measured = programs(database, workers)
     steps = len(measured) * len(connections) * rounds + (len(measured) - 1) * rounds + 1
     with _ends_tidily(), _progress(steps) as step:
         report = compare(measured, sorted(set(connections)), seconds, rounds, step)

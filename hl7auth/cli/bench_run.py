@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,16 +62,22 @@ class Measurement:
     peak_mb: float | None
 
 
-def programs(database: str | None) -> list[Program]:
-    """The canned server, the limit program and the engine; `database` is the engine's, else SQLite in its folder."""
+def programs(database: str | None, workers: int = 1) -> list[Program]:
+    """The canned server, the limit program, the engine in one process and, where asked for, in several.
+
+    `database` is the engine's, else SQLite in its folder.
+    """
     scripts = shipped("benchmarks")
 
-    def engine(folder: Path) -> list[str]:
+    def engine(folder: Path, workers: int = 1) -> list[str]:
         (folder / "channels").mkdir()
         (folder / "channels" / "bench.yaml").write_text(_channel(), encoding="utf-8")
         url = database or f"sqlite:///{folder / 'engine.db'}"
-        return ["-m", "hl7auth", "serve", "--database", url, "--channels", str(folder / "channels")]
+        several = ["--workers", str(workers)] if workers > 1 else []
+        return ["-m", "hl7auth", "serve", "--database", url, "--channels", str(folder / "channels"), *several]
 
+    listening = r"listening on tcp:(\d+).*\n"
+    several = Program(f"engine x {workers}", lambda folder: engine(folder, workers), listening)
     return [
         Program("canned", lambda _: [str(scripts / "canned.py")], r"^ready (\d+)\n"),
         Program(
@@ -79,7 +85,8 @@ def programs(database: str | None) -> list[Program]:
             lambda folder: [str(scripts / "limit.py"), "--database", f"{folder / 'limit.db'}"],
             r"^ready (\d+)\n",
         ),
-        Program("engine", engine, r"listening on tcp:(\d+).*\n"),
+        Program("engine", engine, listening),
+        *([several] if workers > 1 else []),
     ]
 
 
@@ -159,6 +166,21 @@ def cpu_seconds(process: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def children(process: int) -> list[int]:
+    """The processes that a process has started, as far as /proc tells."""
+    try:
+        listed = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(child) for child in listed.split()]
+
+
+def together(figure: Callable[[int], float | None], processes: Sequence[int]) -> float | None:
+    """The sum of a figure over processes; None where one can not be told."""
+    known = [value for process in processes if (value := figure(process)) is not None]
+    return round(sum(known), 3) if len(known) == len(processes) else None
+
+
 def memory_mb(process: int, name: str) -> float | None:
     """VmRSS or VmHWM of a process in MB; None where there is no /proc."""
     try:
@@ -179,9 +201,10 @@ def measure(program: Program, connections: int, seconds: float, offered: float |
     with _running(program) as server:
         knobs["port"] = server.port
         arguments = [part for knob, value in knobs.items() if value is not None for part in (f"--{knob}", str(value))]
-        before = cpu_seconds(server.process.pid)
+        family = [server.process.pid, *children(server.process.pid)]
+        before = together(cpu_seconds, family)
         load = _load(program.name, *arguments, timeout=warmup + seconds + LOAD_GRACE)
-        after = cpu_seconds(server.process.pid)
+        after = together(cpu_seconds, family)
         answered = load["sent"] - load["unanswered"]
         spent = None if before is None or after is None or not answered else (after - before) / answered
         wanted = {field.name for field in dataclasses.fields(Measurement)}
@@ -191,8 +214,8 @@ def measure(program: Program, connections: int, seconds: float, offered: float |
             offered=offered,
             ready_s=round(server.ready_s, 3),
             cpu_us=None if spent is None else round(spent * 1e6, 1),
-            resident_mb=memory_mb(server.process.pid, "VmRSS"),
-            peak_mb=memory_mb(server.process.pid, "VmHWM"),
+            resident_mb=together(lambda process: memory_mb(process, "VmRSS"), family),
+            peak_mb=together(lambda process: memory_mb(process, "VmHWM"), family),
         )
 
 

@@ -11,6 +11,9 @@ import typer
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, messages_of, readable, show
 from hl7auth.errors import UserError
 
+MAX_WORKERS = 64
+"""As in observe, which is too heavy to import before a command runs."""
+
 
 def add(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
@@ -19,14 +22,20 @@ def add(app: typer.Typer) -> None:
     app.command()(bench)
 
 
-def serve(channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
+def serve(
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    workers: Annotated[
+        int, typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=MAX_WORKERS, help="Processes that share the work.")
+    ] = 1,
+) -> None:
     """Listen on all channels until stopped; prints a line per listener when ready."""
     from hl7auth.flow.channel import load_channels
     from hl7auth.observe import log_to_stderr
     from hl7auth.server import run
 
     log_to_stderr()
-    run(load_channels(channels), database, typer.echo)
+    run(load_channels(channels), database, typer.echo, workers)
 
 
 def send(
@@ -59,12 +68,16 @@ def bench(
         list[int] | None, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, help="Default: 1, 8 and 64.")
     ] = None,
     seconds: Annotated[float, typer.Option(envvar="HL7AUTH_SECONDS", min=0.2, help="Length of one measurement.")] = 5.0,
+    workers: Annotated[
+        int,
+        typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=64, help="Above 1: the engine in so many processes, too."),
+    ] = 1,
     output: Output = Format.TEXT,
 ) -> None:
     """Measure the engine and the limit program on this machine, in one run."""
     from hl7auth.cli.bench import bench as measure
 
-    raise typer.Exit(measure(connections or [1, 8, 64], seconds, output is Format.JSON, None))
+    raise typer.Exit(measure(connections or [1, 8, 64], seconds, output is Format.JSON, None, workers=workers))
 
 
 def _sent_text(sent: object) -> str:

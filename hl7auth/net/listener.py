@@ -1,14 +1,11 @@
-"""The MLLP listener: bytes in, frames planned, batches committed, replies out; nothing else.
+"""The MLLP listener: bytes in, frames to the intake, replies out; nothing else.
 
-Imports twisted, wire.framing, flow, store.journal and observe only.
-
-The commit runs on the reactor: with SQLite a second busy thread fights for the interpreter lock (docs/why/commit.md).
-Frames that arrive while a commit runs wait in their sockets, and are the next batch: group commit needs no timer.
+Imports twisted, wire.framing, flow, net.intake and observe only.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 from typing import Protocol as Interface
 
@@ -20,11 +17,9 @@ from zope.interface import implementer
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan, refuse_frame
-from hl7auth.observe import BATCHES, CONNECTIONS, MESSAGES, log, now
+from hl7auth.net.intake import Intake, Timer
+from hl7auth.observe import CONNECTIONS, MESSAGES, log, now
 from hl7auth.wire.framing import Deframer, Frame, frame
-
-MAX_BATCH = 256
-"""Messages in one commit: enough to share one sync among all, few enough to keep the reactor reading."""
 
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 """Bytes of unfinished messages over all connections: more is refused, or enough slow senders could fill the memory."""
@@ -54,33 +49,6 @@ _DISCARD_LIMIT = 4
 """A sender that goes on for so many times the largest message without an end block will never come to one."""
 
 
-class Committer(Interface):
-    """What turns plans into outcomes: the store's journal."""
-
-    def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
-        """The outcomes in order; durable when this returns."""
-
-
-class Timer(Interface):
-    """A call that the reactor is to make later."""
-
-    def active(self) -> bool:
-        """Is it still to come?"""
-
-    def cancel(self) -> None:
-        """Not at all."""
-
-    def reset(self, seconds: float) -> None:
-        """That long from now."""
-
-
-class Clock(Interface):
-    """What is asked of a reactor here."""
-
-    def callLater(self, delay: float, call: Callable[[], None], /) -> Timer:  # noqa: N802 - Twisted's name
-        """Calls later."""
-
-
 class Wire(Interface):
     """What is asked of a TCP or TLS transport."""
 
@@ -104,47 +72,6 @@ class Wire(Interface):
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """Reads again."""
-
-
-class Intake:
-    """The one queue of planned messages of a process, committed in batches and answered in order."""
-
-    def __init__(self, reactor: Clock, committer: Committer, new_id: Callable[[], int]) -> None:
-        self.reactor = reactor
-        self.new_id = new_id
-        self.waiting_bytes = 0
-        self._committer = committer
-        self._queue: deque[tuple[MllpConnection, Frame]] = deque()
-        self._scheduled = False
-
-    def submit(self, connection: "MllpConnection", received: Frame) -> None:
-        """Puts a frame into the next batch."""
-        self._queue.append((connection, received))
-        if not self._scheduled:
-            self._scheduled = True
-            self.reactor.callLater(0, self.flush)
-
-    def flush(self) -> None:
-        """Plans and commits one batch and sends its replies.
-
-        Planned is here and not as frames come in: the same work done in a row is done with warm caches.
-        """
-        self._scheduled = False
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
-        if self._queue:
-            self._scheduled = True
-            self.reactor.callLater(0, self.flush)
-        if not batch:
-            return
-        BATCHES.observe(len(batch))
-        outcomes = self._committer.commit([connection.plan(received) for connection, received in batch])
-        for (connection, _), outcome in zip(batch, outcomes, strict=True):
-            connection.answer(outcome)
-
-    @property
-    def waiting(self) -> int:
-        """Messages that are not yet committed."""
-        return len(self._queue)
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
@@ -355,13 +282,14 @@ class MllpConnection(Protocol):
 
 
 class MllpFactory(Factory):
-    """The connections of one channel."""
+    """The connections of one channel. `left` is called once for each that has ended."""
 
     noisy = False
 
-    def __init__(self, channel: Channel, intake: Intake) -> None:
+    def __init__(self, channel: Channel, intake: Intake, left: Callable[[], None] | None = None) -> None:
         self.channel = channel
         self.intake = intake
+        self._left = left
         self.connections: set[MllpConnection] = set()
         self.counters = {each: MESSAGES.labels(channel.name, each) for each in Disposition}
 
@@ -382,3 +310,5 @@ class MllpFactory(Factory):
     def leave(self, connection: MllpConnection) -> None:
         """Forgets a connection."""
         self.connections.discard(connection)
+        if self._left is not None:
+            self._left()

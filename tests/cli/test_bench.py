@@ -389,7 +389,7 @@ def test_a_benchmark_that_is_told_to_stop_stops_its_server(tmp_path: Path) -> No
     server = f"import os, time; open({str(fifo)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     script = f"""
 from hl7auth.cli import bench, bench_run
-bench.programs = lambda _: [bench_run.Program("slow", lambda _: ["-c", {server!r}], "never")]
+bench.programs = lambda _, workers: [bench_run.Program("slow", lambda _: ["-c", {server!r}], "never")]
 bench.bench([1], 1.0, True, None)
 """
     environment = os.environ | {"TMPDIR": str(tmp_path)}
@@ -407,4 +407,4 @@ def test_the_engine_is_measured_beside_the_limit_program(capsys: pytest.CaptureF
     report = json.loads(capsys.readouterr().out)
     assert [each["program"] for each in report["full_load"]] == ["canned", "limit", "engine"]
     assert [each["program"] for each in report["half_load"]] == ["limit", "engine"]
-    assert "start to ready in seconds" in [each["figure"] for each in report["budgets"]]
+    assert "engine: start to ready in seconds" in [each["figure"] for each in report["budgets"]]

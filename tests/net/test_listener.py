@@ -12,8 +12,10 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from hl7auth.flow import intake
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
+from hl7auth.net import intake as queue
 from hl7auth.net import listener
-from hl7auth.net.listener import Intake, MllpConnection, MllpFactory
+from hl7auth.net.intake import Intake
+from hl7auth.net.listener import MllpConnection, MllpFactory
 from hl7auth.observe import ids
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
@@ -179,7 +181,7 @@ def test_a_batch_is_one_commit_and_no_batch_is_endless(make: MakeBench, monkeypa
         return commit(plans)
 
     monkeypatch.setattr(bench.journal, "commit", counted)
-    monkeypatch.setattr(listener, "MAX_BATCH", 4)
+    monkeypatch.setattr(queue, "MAX_BATCH", 4)
     connection, transport = bench.open()
     connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(10)))
     bench.settle()

@@ -1,0 +1,201 @@
+"""The worker processes as their parent sees them: started, given connections, restarted, stopped.
+
+Imports twisted, net.pair, flow.channel, rules.strict_yaml, observe and errors.
+"""
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from hl7auth.errors import UserError
+from hl7auth.flow.channel import Channel
+from hl7auth.net.pair import READY, STOPPING, Pair
+from hl7auth.observe import log
+from hl7auth.rules.strict_yaml import Strict
+
+PAIR, HEAR, RING = 3, 4, 5
+"""The descriptors of a worker: its end of the pair, and the ends of the pipe of net.turns; on 0 is its setup."""
+
+RESTART_SECONDS = 0.1
+"""The pause before a worker that ended is started again; doubled each time, up to MAX_RESTART_SECONDS."""
+
+MAX_RESTART_SECONDS = 10.0
+"""Also how long a worker has to live to be trusted again."""
+
+Left = Callable[[int, int], None]
+"""Told that of a channel (its number) so many connections have ended."""
+
+
+class Setup(Strict):
+    """What a worker is told at its start. The channels as they were read, so that all workers work alike."""
+
+    number: int
+    database: str
+    channels: tuple[Channel, ...]
+
+
+class WorkerProcess(ProcessProtocol):
+    """One process. `ended` is called with itself and how it ended."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        setup: Setup,
+        bell: tuple[int, int],
+        left: Left,
+        ended: Callable[["WorkerProcess", str], None],
+    ) -> None:
+        self.number = setup.number
+        self.began: float = reactor.seconds()
+        self.connections: Counter[int] = Counter()
+        self.handed = 0
+        self.serving = False
+        self.ready: defer.Deferred[None] = defer.Deferred()
+        self._left = left
+        self._ended = ended
+        ours, theirs = socket.socketpair()
+        with theirs, tempfile.TemporaryFile() as told:
+            told.write(setup.model_dump_json().encode())
+            told.seek(0)
+            self._pair = Pair(reactor, ours, self._received, self._stopped_talking)
+            self._process = reactor.spawnProcess(
+                self, sys.executable, _command(setup.number), os.environ,
+                childFDs={0: told.fileno(), 1: 1, 2: 2, PAIR: theirs.fileno(), HEAR: bell[0], RING: bell[1]},
+            )  # fmt: skip
+
+    def hand(self, channel: int, connection: socket.socket) -> bool:
+        """Gives it a connection of a channel; False when it can not take one now."""
+        if not self.serving or not self._pair.hand(channel, connection):
+            return False
+        self.connections[channel] += 1
+        self.handed += 1
+        return True
+
+    def stop(self) -> None:
+        """Asks for an orderly end."""
+        self.serving = False
+        self._pair.hang_up()
+
+    def kill(self) -> None:
+        """Ends it at once; what it did not answer can be sent again."""
+        self._process.signalProcess("KILL")
+
+    def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
+        """It is gone, and its connections with it."""
+        self.serving = False
+        if self._pair.fileno() >= 0:
+            self._pair.close()
+        for channel, count in self.connections.items():
+            self._left(channel, count)
+        self.connections.clear()
+        # Twisted's ProcessDone and ProcessTerminated have both
+        status: Any = reason.value
+        how = f"signal {status.signal}" if status.signal else f"exit status {status.exitCode}"
+        if not self.ready.called:
+            self.ready.errback(UserError(f"worker {self.number} ended before it was ready: {how}"))
+        self._ended(self, how)
+
+    def _received(self, word: int, _descriptor: int | None) -> None:
+        if word == READY:
+            self.serving = True
+            self.ready.callback(None)
+        elif word == STOPPING:
+            self.serving = False
+        else:
+            self.connections[word] -= 1
+            self._left(word, 1)
+
+    def _stopped_talking(self) -> None:
+        self.serving = False
+
+
+class Workers:
+    """All of them. `left` is told of every connection that has ended, also with its worker."""
+
+    def __init__(self, reactor: Any, count: int, database: str, channels: Sequence[Channel], left: Left) -> None:
+        self._reactor = reactor
+        self._setups = [Setup(number=number, database=database, channels=tuple(channels)) for number in range(count)]
+        self._left = left
+        self._bell = os.pipe()
+        for descriptor in self._bell:
+            os.set_blocking(descriptor, False)
+        self._running: dict[int, WorkerProcess] = {}
+        self._restarts: dict[int, Any] = {}
+        self._failures: Counter[int] = Counter()
+        self._started = self._stopping = False
+
+    async def start(self) -> None:
+        """Returns when all are ready. Raises UserError when one ends instead."""
+        for setup in self._setups:
+            self._start(setup)
+        try:
+            await defer.gatherResults([worker.ready for worker in self._running.values()], consumeErrors=True)
+        except defer.FirstError as first:
+            fault = first.subFailure.value
+            raise fault if fault is not None else first from None
+        self._started = True
+
+    async def stop(self, seconds: float) -> None:
+        """Asks all for an orderly end, and kills those that are not gone after so long."""
+        self._stopping = True
+        for restart in self._restarts.values():
+            restart.cancel()
+        for worker in self._running.values():
+            worker.stop()
+        await self._until_gone(seconds)
+        for worker in self._running.values():
+            log("worker.killed", "a worker did not stop", level=logging.ERROR, worker=worker.number)
+            worker.kill()
+        await self._until_gone(seconds)
+        for descriptor in self._bell:
+            os.close(descriptor)
+
+    def hand(self, channel: int, connection: socket.socket) -> bool:
+        """Gives a connection to the worker with the fewest, else to the next; False when none can take it now."""
+        by_load = sorted(self._running.values(), key=lambda worker: (worker.connections.total(), worker.handed))
+        return any(worker.hand(channel, connection) for worker in by_load)
+
+    def _start(self, setup: Setup) -> None:
+        self._restarts.pop(setup.number, None)
+        worker = WorkerProcess(self._reactor, setup, self._bell, self._left, self._ended)
+        self._running[setup.number] = worker
+        if self._started:
+            worker.ready.addCallbacks(
+                lambda _: log("worker.ready", "a worker serves again", worker=setup.number),
+                lambda _: None,  # that it has ended is told and mended below
+            )
+
+    def _ended(self, worker: WorkerProcess, how: str) -> None:
+        del self._running[worker.number]
+        if self._stopping:
+            return
+        lived = self._reactor.seconds() - worker.began
+        log("worker.ended", "a worker ended", level=logging.ERROR, worker=worker.number, how=how, seconds=round(lived))
+        if not self._started:
+            return
+        self._failures[worker.number] = 0 if lived > MAX_RESTART_SECONDS else self._failures[worker.number] + 1
+        pause = min(RESTART_SECONDS * 2 ** self._failures[worker.number], MAX_RESTART_SECONDS)
+        again = self._reactor.callLater(pause, self._start, self._setups[worker.number])
+        self._restarts[worker.number] = again
+
+    async def _until_gone(self, seconds: float) -> None:
+        deadline = self._reactor.seconds() + seconds
+        while self._running and self._reactor.seconds() < deadline:
+            pause: defer.Deferred[None] = defer.Deferred()
+            self._reactor.callLater(0.02, pause.callback, None)
+            await pause
+
+
+def _command(number: int) -> list[str]:
+    """Finds modules where this process does: in the working directory only if it is on our path too."""
+    own = [] if os.getcwd() in (os.path.abspath(path) for path in sys.path) else ["-P"]
+    return [sys.executable, *own, "-m", "hl7auth.server", f"worker-{number}"]
