@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from hl7auth import __version__
-from hl7auth.cli import authorizations, channels, databases, engine, messages, profiles, trying
+from hl7auth.cli import authorizations, channels, check, databases, engine, messages, profiles, trying
 from hl7auth.errors import UserError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "HL7AUTH", "help_option_names": ["-h", "--help"]},
 )
 engine.add(app)
+check.add(app)
 trying.add(app)
 app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
