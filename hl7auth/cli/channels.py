@@ -1,23 +1,26 @@
-"""channel list and check.
+"""channel list, check, test, diff and schema.
 
-Imports typer, cli.common, and inside the commands flow.
+Imports typer, cli.common, and inside the commands the rest of the command line and flow.
 """
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import ChannelFolder, Format, Output, show, table
-from hl7auth.errors import ConfigError
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table
 
 app = typer.Typer(no_args_is_help=True)
+
+Optional = Annotated[
+    str | None, typer.Argument(metavar="[FILE|NAME]", help="A file, or the name of a channel; all without it.")
+]
+Chosen = Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file, or the name of a channel.")]
 
 
 @app.command("list")
 def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
     """The channels that `serve` would open."""
-    from hl7auth.flow.channel import load_channels
+    from hl7auth.cli.channel_files import load_folder
 
     rows = [
         {
@@ -27,7 +30,7 @@ def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
             "messages": list(channel.file.accepts.messages),
             "file": str(channel.path),
         }
-        for channel in load_channels(channels)
+        for channel in load_folder(channels)
     ]
     show(
         rows,
@@ -37,23 +40,76 @@ def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
 
 
 @app.command()
-def check(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="One file; all channels without it.")] = None,
+def check(name: Optional = None, channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
+    """Is a channel right, and what would fail at run time or is questionable? Exit 1 for mistakes and what fails."""
+    from hl7auth.cli.channel_check import as_text, checked
+
+    entries = checked(name, channels)
+    show(entries, output, as_text)
+    raise typer.Exit(int(not all(entry["good"] for entry in entries)))
+
+
+@app.command("test")
+def run(
+    name: Optional = None,
+    update: Annotated[
+        bool, typer.Option("--update", envvar="HL7AUTH_UPDATE", help="Write what is found as what is expected.")
+    ] = False,
+    record: Annotated[
+        list[int] | None,
+        typer.Option(
+            envvar="HL7AUTH_RECORD", metavar="ID",
+            help="Make a test of an archived message with other identities; again for more messages of one test.",
+        ),
+    ] = None,
+    called: Annotated[
+        str | None, typer.Option("--as", envvar="HL7AUTH_AS", metavar="TEST", help="With --record: name of the test.")
+    ] = None,
+    database: Database = DEFAULT_DATABASE,
     channels: ChannelFolder = None,
     output: Output = Format.TEXT,
-) -> None:
-    """Is a channel file right? Exit 0 if so, 1 with the mistakes if not."""
-    from hl7auth.flow.channel import load_channel, load_channels
+) -> None:  # fmt: skip
+    """Send the messages in NAME/tests beside the channel, with no network and no database, and compare.
 
-    try:
-        good = [load_channel(file)] if file else load_channels(channels)
-    except ConfigError as error:
-        show([{"good": False, "mistake": str(error)}], output, _text)
-        raise typer.Exit(1) from None
-    show([{"good": True, "channel": channel.name, "file": str(channel.path)} for channel in good], output, _text)
+    Files whose names are the same up to the first dot are one test: its messages come one after another, in the order
+    of the names, to one empty store. What is expected stands in TEST.expected.yaml. Exit 1 where it is not so.
+    """
+    from hl7auth.cli.channel_tests import record_text, recorded, tested, tests_text
+
+    if record:
+        show(recorded(name, channels, record, called, database), output, record_text)
+        return
+    entries = tested(name, channels, update)
+    show(entries, output, tests_text)
+    raise typer.Exit(int(not all(entry["passed"] for entry in entries)))
 
 
-def _text(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(
-        f"{row['file']}: channel {row['channel']} is good" if row["good"] else row["mistake"] for row in rows
-    )
+@app.command()
+def diff(before: Chosen, after: Chosen, channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
+    """What a partner would notice if the second channel took the place of the first, in words."""
+    from hl7auth.cli.channel_files import chosen
+    from hl7auth.flow.channel_diff import channel_diff
+
+    one, other = chosen(before, channels), chosen(after, channels)
+    found = [each.entry() for each in channel_diff(one.file, other.file)]
+    whole = {"before": one.name, "after": other.name, "differences": found}
+    show(whole, output, lambda it: _differences(it, one.file.profile, other.file.profile))
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema (2020-12) of channel files, for editors."""
+    from hl7auth.flow.channel_schema import channel_schema
+
+    show(channel_schema(), Format.JSON, str)
+
+
+def _differences(whole: dict[str, Any], before: str, after: str) -> str:
+    found = whole["differences"]
+    lines = [f"{whole['after']} compared with {whole['before']}: " + (f"{len(found)} difference(s)" if found else "")]
+    if not found:
+        lines[0] += "no difference"
+    lines += [f"  {each['text']}" for each in found]
+    if before != after:
+        lines.append(f"What the profiles differ in: hl7auth profile diff {before} {after}")
+    return "\n".join(lines)

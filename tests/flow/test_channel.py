@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from hl7auth.domain.terms import Action, Order, Snapshot
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import (
     SUPPORTED,
     Accepts,
     ChannelFile,
+    Clocks,
     Framing,
     Limits,
     find_channel,
@@ -35,6 +37,20 @@ accepts:
 errors: accept
 duplicates: strict
 fallback_charset: 8859/15
+snapshot:
+  scope: message
+  delete_pattern: [first_field, key]
+  empty: keep
+action:
+  mixed: act
+  same_again: accept
+  contradiction: warn
+order:
+  older: park
+clocks:
+  expedited_hours: 24
+  standard_hours: 120
+  expedited: [S]
 framing:
   lenient: false
   max_bytes: 65536
@@ -78,6 +94,10 @@ def test_every_key_is_read(folder: Path) -> None:
         fallback_charset="8859/15",
         framing=Framing(lenient=False, max_bytes=65_536),
         limits=Limits(connections=8, idle_seconds=30, message_seconds=2.5),
+        snapshot=Snapshot(scope="message", delete_pattern=("first_field", "key"), empty="keep"),
+        action=Action(mixed="act", same_again="accept", contradiction="warn"),
+        order=Order(older="park"),
+        clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
     )
 
 
@@ -128,8 +148,8 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
         (MINIMAL + "erors: accept\n", "north.yaml:3: unknown key 'erors' (did you mean 'errors'?)"),
         (
             MINIMAL + "xyz: 1\n",
-            "north.yaml:3: unknown key 'xyz' (allowed: accepts, channel, duplicates, errors, fallback_charset,"
-            " framing, limits, listen, profile, title)",
+            "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, duplicates, errors,"
+            " fallback_charset, framing, limits, listen, order, profile, snapshot, title)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",
@@ -181,7 +201,7 @@ def test_a_channels_name_is_lower_case_letters_digits_and_hyphens(folder: Path, 
         ("accepts: {messages: [ORU]}", "unknown message type 'ORU' (allowed: RQA, RPA, REF, RRI)"),
         ("accepts: {versions: ['2.2']}", f"unknown version '2.2' (allowed: {', '.join(VERSIONS)})"),
         ("fallback_charset: LATIN", "unknown character set 'LATIN' (table 0211 has: ASCII, 8859/1, "),
-        ("profile: nosuch", "unknown profile 'nosuch' (known: aut-framework, aut-standard, referral)"),
+        ("profile: nosuch", "unknown profile 'nosuch' (known: "),
     ],
 )
 def test_an_unknown_name_comes_with_the_known_ones(folder: Path, lines: str, allowed: str) -> None:

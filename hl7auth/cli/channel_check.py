@@ -1,0 +1,86 @@
+"""What `channel check` says: the mistakes in channel files, and what would fail or surprise at run time.
+
+Imports cli.channel_files, observe, flow and errors.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hl7auth.cli.channel_files import chosen, content, files_of, load, load_folder
+from hl7auth.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from hl7auth.flow.channel import Channel
+
+Entry = dict[str, Any]
+
+
+def checked(name: str | None, folder: Path | None) -> list[Entry]:
+    """One entry a channel: `good`, `channel`, `file` and what is `questionable`, or `good` and the `mistake`.
+
+    Without a name, all channels of the folder. Raises UserError for a name that nobody has.
+    """
+    try:
+        if name is not None:
+            channel = chosen(name, folder)
+            return [_entry(channel, _neighbours(channel))]
+        return _all(folder)
+    except ConfigError as error:
+        return [_mistake(error)]
+
+
+def as_text(entries: list[Entry]) -> str:
+    """The entries for people: a line a channel, and below it a line for each doubt."""
+    lines = []
+    for entry in entries:
+        if "mistake" in entry:
+            lines.append(entry["mistake"])
+            continue
+        found = entry["questionable"]
+        fails = sum(each["fails"] for each in found)
+        said = f"would fail in {fails} place(s)" if fails else "is good"
+        more = f"; {len(found) - fails} thing(s) are questionable" if len(found) > fails else ""
+        lines.append(f"{entry['file']}: channel {entry['channel']} {said}{more}")
+        lines += [
+            f"  {each['place']}: {'fails: ' if each['fails'] else ''}{each['key']}: {each['text']}" for each in found
+        ]
+    return "\n".join(lines)
+
+
+def _all(folder: Path | None) -> list[Entry]:
+    """Every file by itself, so that one mistake does not hide another; then all of them together, as `serve` does."""
+    mistakes, channels = [], []
+    for path in files_of(folder):
+        try:
+            channels.append(load(path))
+        except ConfigError as error:
+            mistakes.append(_mistake(error))
+    if not mistakes:
+        channels = load_folder(folder)
+    return [*(_entry(each, channels[:at]) for at, each in enumerate(channels)), *mistakes]
+
+
+def _neighbours(channel: "Channel") -> "list[Channel]":
+    """The other channels of its folder, as far as they can be read."""
+    found = []
+    for path in files_of(channel.path.parent):
+        if path.resolve() != channel.path.resolve():
+            try:
+                found.append(load(path))
+            except UserError:
+                continue
+    return found
+
+
+def _entry(channel: "Channel", others: "Sequence[Channel]") -> Entry:
+    from hl7auth.flow.channel_doubts import channel_doubts
+    from hl7auth.observe import now
+
+    found = [each.entry() for each in channel_doubts(channel, others, content, now())]
+    good = not any(each["fails"] for each in found)
+    return {"good": good, "channel": channel.name, "file": str(channel.path), "questionable": found}
+
+
+def _mistake(error: ConfigError) -> Entry:
+    return {"good": False, "mistake": str(error)}

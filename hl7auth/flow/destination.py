@@ -1,0 +1,152 @@
+"""Destinations as people write them in a channel: how messages are sent on, and what is made of the answers.
+
+Imports flow.verdict and rules.strict_yaml only.
+"""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from hl7auth.flow.verdict import TABLE, Act, Policy, key_fault
+from hl7auth.rules.strict_yaml import Strict
+
+OrderBy = Literal["authorization", "patient", "channel", "none"]
+"""What keeps its order: messages with the same key are sent one after the other, others beside each other."""
+
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+
+ER7 = "x-application/hl7-v2+er7"
+"""The content type of HL7 over HTTP."""
+
+
+class Retry(Strict):
+    """The pauses before a message is sent again: `first_seconds`, times `factor` each time, up to `most_seconds`.
+
+    Each pause is shortened or stretched by chance, at most by the share `jitter`. After `attempts` (0: never) `then`
+    says what becomes of the message: `park` keeps it and what is behind it, `dead` gives it up and the rest flows on.
+    """
+
+    first_seconds: float = Field(1.0, gt=0, le=86_400)
+    factor: float = Field(2.0, ge=1, le=10)
+    most_seconds: float = Field(300.0, gt=0, le=86_400)
+    jitter: float = Field(0.2, ge=0, le=0.9)
+    attempts: int = Field(30, ge=0)
+    then: Literal["park", "dead"] = "park"
+
+
+class Mllp(Strict):
+    """An MLLP listener; `connect` is a Twisted endpoint. One message at a time is under way on each connection.
+
+    `wait_for` says when an answer is waited for: as MSH-15, MSH-16 and the kind of message ask (`header`), or not by
+    them. Where none is due, `quiet_seconds` are waited for a refusal. `keep_open: false` is for listeners that hang up
+    after each answer.
+    """
+
+    connect: str
+    connections: int = Field(1, ge=1, le=64)
+    connect_seconds: float = Field(10.0, gt=0)
+    answer_seconds: float = Field(30.0, gt=0)
+    quiet_seconds: float = Field(0.5, ge=0)
+    wait_for: Literal["header", "always", "never"] = "header"
+    keep_open: bool = True
+    reconnect: Retry = Retry(first_seconds=0.25, most_seconds=30.0)
+
+    @field_validator("connect")
+    @classmethod
+    def _client(cls, text: str) -> str:
+        if text.partition(":")[0] not in ("tcp", "tls", "unix") or not text.partition(":")[2]:
+            raise ValueError(f"'{text}' is no endpoint to connect to, like tcp:payer.example:2575")
+        return text
+
+
+class Drop(Strict):
+    """A folder. Each message becomes a file, which appears whole or not at all.
+
+    With `batch` up to so many messages that wait become one file under FHS and BHS. `name` may hold `{id}` (of the
+    delivery, which only grows), `{control_id}` and `{event}`.
+    """
+
+    folder: Path
+    name: str = "{id}.hl7"
+    batch: int = Field(0, ge=0, le=10_000)
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, text: str) -> str:
+        try:
+            shown = text.format(id="1", control_id="C1", event="RQA_I08")
+        except (KeyError, IndexError, ValueError):
+            raise ValueError("only {id}, {control_id} and {event} can stand in the name of a file") from None
+        if "{id" not in text or "/" in shown or shown.startswith("."):
+            raise ValueError("the name of a file must hold {id}, and neither a / nor a dot in front")
+        return text
+
+
+class Post(Strict):
+    """An HTTP server that takes HL7 over HTTP: one message a POST, answered by an HL7 answer or by the status alone."""
+
+    url: str
+    content_type: str = ER7
+    headers: dict[str, str] = {}
+    connections: int = Field(1, ge=1, le=64)
+    answer_seconds: float = Field(30.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"'{text}' is no http:// or https:// address")
+        return text
+
+    @field_validator("headers")
+    @classmethod
+    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
+        if any(set(f"{name}{value}") & set("\r\n\0") or not name for name, value in headers.items()):
+            raise ValueError("a header has a name, and no line ends")
+        return headers
+
+
+class Destination(Strict):
+    """One destination: exactly one of `mllp`, `file` and `http`, and what answers mean where they mean something else.
+
+    `answers` goes by MSA-1, or MSA-1 and the code of ERR (`AE 207`), or a status (`HTTP 503`), or `timeout`, `closed`,
+    `unreadable`; to `sent`, `retry`, `park` (this key waits for a person), `stop` (all of it does) or `dead`.
+    """
+
+    mllp: Mllp | None = None
+    file: Drop | None = None
+    http: Post | None = None
+    order_by: OrderBy | None = None
+    answers: dict[str, Act] = {}
+    retry: Retry = Retry()
+
+    @model_validator(mode="after")
+    def _one(self) -> "Destination":
+        if sum(way is not None for way in (self.mllp, self.file, self.http)) != 1:
+            raise ValueError("a destination has exactly one of mllp, file and http")
+        return self
+
+    @field_validator("answers")
+    @classmethod
+    def _known(cls, answers: dict[str, Act]) -> dict[str, Act]:
+        for key in answers:
+            if fault := key_fault(key):
+                raise ValueError(fault)
+        return answers
+
+    @property
+    def policy(self) -> Policy:
+        """The table of this destination, and its pauses."""
+        retry = self.retry
+        return Policy(
+            {**TABLE, **self.answers},
+            retry.first_seconds, retry.factor, retry.most_seconds, retry.jitter, retry.attempts, Act(retry.then),
+        )  # fmt: skip
+
+
+def full_name(channel: str, destination: str) -> str:
+    """How the queue names a destination: names are those of its channel."""
+    return f"{channel}/{destination}"

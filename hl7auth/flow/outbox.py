@@ -1,0 +1,108 @@
+"""What a message leaves for its destinations: deliveries, each with the lanes whose order it keeps.
+
+Imports flow, rules and wire only.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from hl7auth.flow.decision import Outcome
+from hl7auth.flow.destination import Destination, OrderBy, full_name
+from hl7auth.flow.route import Route, addressed
+from hl7auth.flow.verdict import Act, Answer, Verdict
+
+Shape = Callable[[bytes], bytes]
+"""Turns received bytes into those that are sent."""
+
+
+class State(StrEnum):
+    """Where a delivery stands. `parked` holds up its lanes until a person decides; `dead` and `skipped` do not."""
+
+    QUEUED = "queued"
+    IN_FLIGHT = "in_flight"
+    SENT = "sent"
+    PARKED = "parked"
+    DEAD = "dead"
+    SKIPPED = "skipped"
+
+
+OPEN = (State.QUEUED, State.IN_FLIGHT, State.PARKED)
+"""The states that hold up what is behind in the same lane."""
+
+ENDS: Mapping[Act, State] = {
+    Act.SENT: State.SENT,
+    Act.RETRY: State.QUEUED,
+    Act.PARK: State.PARKED,
+    Act.STOP: State.PARKED,
+    Act.DEAD: State.DEAD,
+}
+"""The state that a verdict leads to."""
+
+
+class Delivery(NamedTuple):
+    """One message on its way to one destination (`channel/name`), behind all earlier ones in any of its lanes."""
+
+    message_id: int
+    destination: str
+    lanes: tuple[str, ...]
+    at: int
+
+
+class Claimed(NamedTuple):
+    """A delivery that is ours to send now. `attempts` counts this one too; `lanes` has more than one seldom."""
+
+    id: int
+    message_id: int
+    lane: str
+    attempts: int
+    has_parts: bool
+    raw: bytes
+
+
+class Settled(NamedTuple):
+    """What became of a claimed delivery."""
+
+    claimed: Claimed
+    verdict: Verdict
+    answer: Answer
+
+
+def deliveries(
+    outcome: Outcome, destinations: Mapping[str, Destination], routes: tuple[Route, ...], order_by: OrderBy
+) -> list[Delivery]:
+    """The deliveries of a message. Without routes an accepted message goes to every destination."""
+    if not destinations:
+        return []
+    plan = outcome.plan
+    statuses = [change.record.status for change in outcome.changes]
+    routes = routes or (Route(to=tuple(destinations)),)
+    names = addressed(routes, plan.message, plan.header.event, outcome.disposition, statuses)
+    orders = {name: destinations[name].order_by or order_by for name in names}
+    keys = {order: lanes(outcome, order) for order in set(orders.values())}
+    return [
+        Delivery(plan.message_id, full_name(plan.channel.name, name), keys[order], plan.received_at)
+        for name, order in orders.items()
+    ]
+
+
+def lanes(outcome: Outcome, order_by: OrderBy) -> tuple[str, ...]:
+    """The keys whose order a message keeps: every authorization that it names or changes, or its patient.
+
+    A message that names nothing of the kind (a refused one may not even be readable) has a lane of its own for
+    `authorization`, because there is nothing that it could overtake; without a patient, the lane of those without.
+    """
+    intent = outcome.plan.intent
+    if order_by == "channel":
+        return ("*",)
+    if order_by == "patient" and intent is not None:
+        patient = intent.context["patient"]
+        return (f"{patient.get('id') or ''}@{patient.get('assigner') or ''}",)
+    if order_by == "authorization" and intent is not None:
+        keys = {change.record.key for change in outcome.changes}
+        keys.update(claim.identifier.key for claim in intent.claims if claim.identifier)
+        if intent.referral or (intent.control_id if intent.is_request else intent.answers):
+            keys.add(intent.request_key)
+        if keys:
+            return tuple(sorted(keys))
+    return ("@",) if order_by == "patient" else (f"#{outcome.plan.message_id}",)

@@ -1,0 +1,258 @@
+"""The dispatcher of a destination: claims what is due, has it sent, and settles what was answered, many at a time.
+
+Imports twisted, flow, store.queue, net.parcel and observe only.
+
+It shares nothing with the intake but the database, and with other dispatchers nothing at all: what is slow or dead here
+delays nobody. Its transactions are short, and it never waits for the database.
+"""
+
+import logging
+from collections import deque
+from typing import Any
+
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from twisted.internet import defer
+
+from hl7auth.flow.outbox import Claimed, Settled, Shape
+from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge
+from hl7auth.net.parcel import Parcel, Sender, World
+from hl7auth.observe import DELIVERIES, log
+from hl7auth.store.queue import LEASE, Queue
+
+MOST = 64
+"""Deliveries in hand: enough to share a transaction, few enough to give back soon."""
+
+GROUP = 32
+"""Answers that are settled together at the latest."""
+
+GROUP_SECONDS = 0.01
+"""How long an answer waits for company while there is more to send: what a crash in this time sends twice."""
+
+POLL_SECONDS = 0.25
+"""How soon is seen what other processes queued, or a person decided."""
+
+PAUSE_SECONDS = 0.01
+"""Between two attempts at a database that another process has."""
+
+FAULT_SECONDS = 1.0
+"""After a fault that is not of that kind."""
+
+TEND_SECONDS = LEASE / 1_000_000 / 4
+GRACE_SECONDS = 3.0
+"""How long, at the end, answers are waited for to what was sent."""
+
+
+class Dispatcher:
+    """The dispatcher of one destination. `most` bounds the deliveries in hand; `shape` makes the bytes to send."""
+
+    def __init__(
+        self,
+        world: World,
+        queue: Queue,
+        sender: Sender,
+        policy: Policy,
+        *,
+        most: int = MOST,
+        shape: Shape | None = None,
+    ) -> None:
+        self._reactor, self._now, self._dice, self._turn = world
+        self._queue = queue
+        self._sender = sender
+        self._policy = policy
+        self._most = most
+        self._shape = shape
+        self._waiting: deque[Claimed] = deque()
+        self._sending: dict[int, Claimed] = {}
+        self._settled: list[Settled] = []
+        self._next: Any = None
+        self._tending: Any = None
+        self._careful = False
+        self._halted = False
+        self._stopping = False
+        self._feeding = False
+        self._counters = {act: DELIVERIES.labels(queue.destination, act) for act in Act}
+
+    def start(self) -> None:
+        """Begins to send. Raises ConfigError for an address that is none."""
+        self._sender.start(self._on_room)
+        self._schedule(0)
+        self._tending = self._reactor.callLater(TEND_SECONDS, self._tend)
+
+    def wake(self) -> None:
+        """Something may have been queued."""
+        if not self._settled and self._in_hand < self._most:
+            self._schedule(0)
+
+    @defer.inlineCallbacks
+    def stop(self) -> Any:
+        """Claims no more; waits a little for the answers to what was sent; gives the rest back."""
+        self._stopping = True
+        deadline = self._reactor.seconds() + GRACE_SECONDS
+        while self._sending and self._reactor.seconds() < deadline:
+            yield self._moment()
+        verdict = Verdict(Act.RETRY, "stopped", self._now())
+        unknown = [Settled(each, verdict, Answer("")) for each in self._sending.values()]
+        self._sending.clear()
+        self._sender.stop()
+        for call in (self._next, self._tending):
+            if call is not None and call.active():
+                call.cancel()
+        self._leave([*self._settled, *unknown])
+        deadline = self._reactor.seconds() + GRACE_SECONDS
+        while not self._sender.ended and self._reactor.seconds() < deadline:
+            yield self._moment()
+
+    def _moment(self) -> "defer.Deferred[None]":
+        pause: defer.Deferred[None] = defer.Deferred()
+        self._reactor.callLater(0.02, pause.callback, None)
+        return pause
+
+    @property
+    def _in_hand(self) -> int:
+        return len(self._waiting) + len(self._sending) + len(self._settled)
+
+    def _leave(self, settled: list[Settled]) -> None:
+        """What can not be written now is taken over when its lease has run out."""
+        try:
+            if settled:
+                self._queue.exchange(settled, 0, self._now())
+            if self._waiting:
+                self._queue.give_back(list(self._waiting))
+            self._queue.close()
+        except SQLAlchemyError:
+            log("queue.failed", "claims could not be given back", level=logging.ERROR, error=True, **self._named)
+
+    def _on_room(self) -> None:
+        self._feed()
+        if not self._waiting:
+            self._schedule(0 if not self._sending else GROUP_SECONDS)
+
+    def _schedule(self, seconds: float) -> None:
+        """Runs then, or sooner if that was planned before."""
+        if self._stopping:
+            return
+        if self._next is not None and self._next.active():
+            if self._next.getTime() <= self._reactor.seconds() + seconds:
+                return
+            self._next.cancel()
+        self._next = self._reactor.callLater(seconds, self._run)
+
+    def _run(self) -> None:
+        """One transaction, if there is anything to do; then what was claimed is sent."""
+        self._next = None
+        room = self._most - self._in_hand + len(self._settled) if self._sender.alive and not self._careful else 0
+        try:
+            seconds = POLL_SECONDS if self._settled else self._until_due(room)
+            if seconds is not None and not self._settled:
+                self._schedule(seconds)
+            elif self._turn is not None and not self._turn.take():
+                self._schedule(PAUSE_SECONDS)
+            else:
+                self._exchange(room)
+        except OperationalError:
+            self._schedule(PAUSE_SECONDS)
+        except Exception:
+            # what was answered is to be settled all the same: next time nothing is claimed beside it
+            self._careful = not self._careful
+            log("queue.failed", "the queue could not be used", level=logging.ERROR, error=True, **self._named)
+            self._schedule(FAULT_SECONDS)
+
+    def _until_due(self, room: int) -> float | None:
+        """None when there is something to claim now; else the seconds until it is worth looking again."""
+        if room <= 0:
+            return POLL_SECONDS
+        due = self._queue.due()
+        if due.halted != self._halted:
+            self._halted = due.halted
+            sentence = "the destination stands still until a person decides" if due.halted else "goes on"
+            log("destination.stopped" if due.halted else "destination.resumed", sentence, **self._named)
+            self._feed()
+        if due.at is None or due.halted:
+            return POLL_SECONDS
+        seconds = (due.at - self._now()) / 1_000_000
+        return min(seconds, POLL_SECONDS) if seconds > 0 else None
+
+    def _exchange(self, room: int) -> None:
+        settled = self._settled
+        try:
+            claimed, lost = self._queue.exchange(settled, room, self._now())
+        finally:
+            if self._turn is not None:
+                self._turn.give_back()
+        self._settled = []
+        self._careful = False
+        for each in settled:
+            self._counters[each.verdict.act].inc()
+        if lost:
+            log("delivery.lost", "others took deliveries over", level=logging.WARNING, count=len(lost), **self._named)
+        self._waiting.extend(claimed)
+        self._feed()
+        # nothing may be claimable although it looks due, behind what is under way in another lane
+        self._schedule(POLL_SECONDS)
+
+    def _feed(self) -> None:
+        """Hands to the sender what there is room for. Senders may call back from within."""
+        if self._feeding or self._stopping or self._halted:
+            return
+        self._feeding = True
+        try:
+            while self._waiting and (room := self._sender.room) > 0:
+                parcels = [self._parcel(self._waiting.popleft()) for _ in range(min(room, len(self._waiting)))]
+                ready = [parcel for parcel in parcels if parcel is not None]
+                self._sending.update((parcel.claimed.id, parcel.claimed) for parcel in ready)
+                if ready:
+                    self._sender.send(ready, self._done)
+        finally:
+            self._feeding = False
+        if self._waiting and not self._sender.alive:
+            self._give_back()
+
+    def _parcel(self, claimed: Claimed) -> Parcel | None:
+        if self._shape is None:
+            return Parcel(claimed, claimed.raw)
+        try:
+            return Parcel(claimed, self._shape(claimed.raw))
+        except Exception as error:
+            log("delivery.unshaped", "a message could not be shaped", level=logging.ERROR, error=True,
+                delivery=claimed.id, **self._named)  # fmt: skip
+            self._settle(claimed, Answer("unshaped", text=type(error).__name__))
+            return None
+
+    def _done(self, parcel: Parcel, answer: Answer) -> None:
+        if self._sending.pop(parcel.claimed.id, None) is not None:
+            self._settle(parcel.claimed, answer)
+
+    def _settle(self, claimed: Claimed, answer: Answer) -> None:
+        verdict = judge(answer, claimed.attempts, self._policy, self._now(), self._dice())
+        self._settled.append(Settled(claimed, verdict, answer))
+        if verdict.act is not Act.SENT:
+            log(f"delivery.{verdict.act}", "a delivery was not taken", level=logging.WARNING, delivery=claimed.id,
+                answer=verdict.reason, attempts=claimed.attempts, **self._named)  # fmt: skip
+        if verdict.act is Act.STOP:
+            self._halted = True
+            self._give_back()
+        full = not self._waiting or len(self._settled) >= GROUP
+        self._schedule(0 if full else GROUP_SECONDS)
+
+    def _give_back(self) -> None:
+        """What was not begun is not kept in hand while nothing can be sent."""
+        if not self._waiting:
+            return
+        try:
+            self._queue.give_back(list(self._waiting))
+        except SQLAlchemyError:
+            return  # they are kept, and sent when there is a connection again
+        self._waiting.clear()
+
+    def _tend(self) -> None:
+        self._tending = self._reactor.callLater(TEND_SECONDS, self._tend)
+        if self._in_hand or self._queue.needs_mending:
+            try:
+                held = [*self._waiting, *self._sending.values(), *(each.claimed for each in self._settled)]
+                self._queue.tend(held, self._now())
+            except SQLAlchemyError:
+                self._tending.reset(PAUSE_SECONDS)
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        return {"destination": self._queue.destination}

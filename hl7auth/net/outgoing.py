@@ -1,0 +1,67 @@
+"""All destinations of all channels in one process: a dispatcher each, started, woken and stopped together.
+
+Imports twisted, flow, store.queue, net and errors.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+from twisted.internet import defer
+
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.destination import Destination, full_name
+from hl7auth.flow.outbox import Shape
+from hl7auth.net.blocking import Threads
+from hl7auth.net.dispatch import MOST, Dispatcher
+from hl7auth.net.files import FileDrop
+from hl7auth.net.http_post import HttpPost
+from hl7auth.net.mllp_client import MllpClient
+from hl7auth.net.parcel import Sender, World
+from hl7auth.store.queue import Queue
+
+
+class Outgoing:
+    """The dispatchers. `owner` names this process and this start of it, like nobody else; `shapes` go by full name."""
+
+    def __init__(
+        self,
+        world: World,
+        engine: Engine,
+        channels: Sequence[Channel],
+        owner: str,
+        shapes: Mapping[str, Shape] | None = None,
+    ) -> None:
+        self.dispatchers: list[Dispatcher] = []
+        for channel in channels:
+            for name, destination in channel.file.destinations.items():
+                full = full_name(channel.name, name)
+                sender, queue = sender_for(world, full, destination), Queue(engine, full, owner)
+                most = max(MOST, destination.file.batch if destination.file else 0)
+                shape = (shapes or {}).get(full)
+                self.dispatchers.append(Dispatcher(world, queue, sender, destination.policy, most=most, shape=shape))
+
+    def start(self) -> None:
+        """Begins to send. Raises ConfigError for an address that is none."""
+        for dispatcher in self.dispatchers:
+            dispatcher.start()
+
+    def wake(self) -> None:
+        """Something may have been queued."""
+        for dispatcher in self.dispatchers:
+            dispatcher.wake()
+
+    def stop(self) -> "defer.Deferred[Any]":
+        """Ends all, each with a little time for the answers to what it sent."""
+        return defer.gatherResults([dispatcher.stop() for dispatcher in self.dispatchers])
+
+
+def sender_for(world: World, name: str, destination: Destination) -> Sender:
+    """The sender of a destination."""
+    if destination.mllp is not None:
+        return MllpClient(world, name, destination.mllp)
+    if destination.file is not None:
+        return Threads(world.reactor, name, [FileDrop(destination.file, world.now)], destination.file.batch or MOST)
+    assert destination.http is not None
+    works = [HttpPost(destination.http) for _ in range(destination.http.connections)]
+    return Threads(world.reactor, name, works)

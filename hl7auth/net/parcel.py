@@ -1,0 +1,65 @@
+"""What a dispatcher hands to a sender: a message to send, and how its answer comes back.
+
+Imports flow only.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from hl7auth.flow.outbox import Claimed
+from hl7auth.flow.verdict import Answer
+
+
+class Parcel(NamedTuple):
+    """A claimed delivery, and the bytes to send, shaped where a shape is asked for."""
+
+    claimed: Claimed
+    raw: bytes
+
+
+Done = Callable[[Parcel, Answer], None]
+"""Called once for each parcel, on the reactor."""
+
+
+class Turn(Protocol):
+    """Who may write, where several processes write to one SQLite file."""
+
+    def take(self) -> bool:
+        """True when it is this process's turn from now on. Never waits."""
+
+    def give_back(self) -> None:
+        """Lets another have it."""
+
+
+class World(NamedTuple):
+    """What senders and dispatchers stand in: a reactor, the time in microseconds since 1970, chance from 0 to 1."""
+
+    reactor: Any
+    now: Callable[[], int]
+    dice: Callable[[], float]
+    turn: Turn | None = None
+
+
+class Sender(Protocol):
+    """A way to a destination."""
+
+    @property
+    def room(self) -> int:
+        """Messages that it can take now."""
+
+    @property
+    def alive(self) -> bool:
+        """False while nothing can be sent at all: then nothing is claimed."""
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing is open any more, after `stop`."""
+
+    def start(self, ready: Callable[[], None], /) -> None:
+        """Begins; `ready` is called whenever there is room anew."""
+
+    def send(self, parcels: list[Parcel], done: Done, /) -> None:
+        """Sends messages, at most as many as there is room for."""
+
+    def stop(self) -> None:
+        """Ends; what is under way is answered `closed` or lost with its lease."""

@@ -1,0 +1,194 @@
+"""Deliveries written with their message, and shown; and what a person decides about one, on the record.
+
+Imports sqlalchemy, domain.clock, flow, errors and store.delivery_table only.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Row, and_, select
+
+from hl7auth.domain.clock import iso_time
+from hl7auth.errors import UserError
+from hl7auth.flow.outbox import Delivery, State
+from hl7auth.store.delivery_table import IS_OPEN, delivery, delivery_event
+from hl7auth.store.schema import message
+
+Entry = dict[str, Any]
+
+_INSERT = (
+    "INSERT INTO delivery (message_id, destination, lane, part, parts, state, head, halts, queued_at, due_at, attempts)"
+    " VALUES ({p}, {p}, {p}, {p}, {p}, 'queued', CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE destination = {p}"
+    f" AND lane = {{p}} AND {IS_OPEN}) THEN 0 ELSE 1 END, 0, {{p}}, {{p}}, 0)"
+)
+RECORD = "INSERT INTO delivery_event (delivery_id, at, by, action, reason) VALUES ({p}, {p}, {p}, {p}, {p})"
+_PROMOTE = (
+    "UPDATE delivery SET head = 1 WHERE head = 0 AND id ="
+    f" (SELECT min(id) FROM delivery WHERE destination = {{p}} AND lane = {{p}} AND {IS_OPEN})"
+)
+
+
+def write_deliveries(connection: Connection, found: Sequence[Delivery]) -> None:
+    """Queues deliveries in their order, in the transaction that stores their messages."""
+    rows = [
+        (each.message_id, each.destination, lane, int(at > 0), 0 if at else len(each.lanes) - 1, each.destination, lane,
+         each.at, each.at)
+        for each in found
+        for at, lane in enumerate(each.lanes)
+    ]  # fmt: skip
+    if rows:
+        run_many(connection, _INSERT, rows)
+
+
+def run(connection: Connection, sql: str, values: Sequence[object]) -> CursorResult[Any]:
+    """One statement; `{p}` is a placeholder, whatever the driver calls it."""
+    return connection.exec_driver_sql(_filled(connection, sql), tuple(values))
+
+
+def run_many(connection: Connection, sql: str, rows: Sequence[Sequence[object]]) -> int:
+    """One statement for each row of values; returns how many rows of the table they changed."""
+    return connection.exec_driver_sql(_filled(connection, sql), [tuple(row) for row in rows]).rowcount if rows else 0
+
+
+def promote(connection: Connection, destination: str, lanes: Sequence[str]) -> None:
+    """The first open delivery of each lane comes to its head."""
+    run_many(connection, _PROMOTE, [(destination, lane) for lane in lanes])
+
+
+def places(connection: Connection, delivery_id: int) -> list[tuple[int, str]]:
+    """Ids and lanes of the rows that hold the place of a delivery in its other lanes."""
+    sql = (
+        "SELECT q.id, q.lane FROM delivery d JOIN delivery q ON q.message_id = d.message_id"
+        " AND q.destination = d.destination AND q.queued_at = d.queued_at AND q.part = 1 WHERE d.id = {p}"
+    )
+    rows: Any = run(connection, sql, (delivery_id,))
+    return [(row[0], row[1]) for row in rows]
+
+
+def list_deliveries(connection: Connection, filters: Mapping[str, str], limit: int) -> list[Entry]:
+    """Deliveries, oldest first, cut at the newest. Filters: destination, state, lane, message_id."""
+    wanted = [delivery.c[name] == (int(value) if name == "message_id" else value) for name, value in filters.items()]
+    query = select(delivery).where(and_(delivery.c.part == 0, *wanted)).order_by(delivery.c.id.desc())
+    rows = connection.execute(query.limit(limit) if limit else query).all()
+    return [_entry(row) for row in reversed(rows)]
+
+
+def read_delivery(connection: Connection, delivery_id: int) -> Entry:
+    """One delivery with its answer, what it waits for, and its record. Raises UserError."""
+    row = _row(connection, delivery_id)
+    others = [lane for _, lane in places(connection, delivery_id)]
+    control_id = connection.execute(select(message.c.control_id).where(message.c.id == row.message_id)).scalar()
+    events = select(delivery_event).where(delivery_event.c.delivery_id == delivery_id).order_by(delivery_event.c.id)
+    return _entry(row) | {
+        "control_id": control_id,
+        "lanes": [row.lane, *others],
+        "waits_for": [str(each) for each in _before(connection, row, [row.lane, *others])],
+        "answer": row.answer,
+        "record": [
+            {"at": iso_time(each.at), "by": each.by, "action": each.action, "reason": each.reason}
+            for each in connection.execute(events)
+        ],
+    }
+
+
+def retry(connection: Connection, delivery_id: int, by: str, reason: str, now: int) -> int:
+    """Sends a delivery now: one that waits or is parked in its place, any other as a new one at the end of its lanes.
+
+    Returns the id of the delivery that will be sent. Raises UserError for one that is being sent.
+    """
+    row = _quiet(connection, delivery_id)
+    if row.state not in (State.QUEUED, State.PARKED):
+        return _again(connection, row, row.destination, "retry", (by, reason), now)
+    for each in (delivery_id, *(place for place, _ in places(connection, delivery_id))):
+        sql = "UPDATE delivery SET state = 'queued', halts = 0, due_at = {p}, attempts = 0 WHERE id = {p}"
+        run(connection, sql, (now, each))
+    run(connection, RECORD, (delivery_id, now, by, "retry", reason))
+    return delivery_id
+
+
+def skip(connection: Connection, delivery_id: int, by: str, reason: str, now: int) -> None:
+    """Gives a delivery up that is queued or parked: what is behind it flows on. Raises UserError for any other."""
+    row = _quiet(connection, delivery_id)
+    if row.state not in (State.QUEUED, State.PARKED):
+        raise UserError(f"delivery {delivery_id} is {row.state}: there is nothing to skip")
+    _leave(connection, row, reason or "skipped", now)
+    run(connection, RECORD, (delivery_id, now, by, "skip", reason))
+
+
+def move(connection: Connection, delivery_id: int, to: str, by: str, reason: str, now: int) -> int:
+    """Sends a delivery to another destination (`channel/name`) instead, at the end of its lanes there.
+
+    Returns its new id. Raises UserError for one that is being sent, was sent, or is there already.
+    """
+    row = _quiet(connection, delivery_id)
+    if row.state == State.SENT or row.destination == to:
+        raise UserError(f"delivery {delivery_id} was sent, or is for {to} already")
+    if row.state in (State.QUEUED, State.PARKED):
+        _leave(connection, row, f"moved to {to}", now)
+    return _again(connection, row, to, "move", (by, reason), now)
+
+
+def _again(
+    connection: Connection, row: Row[Any], destination: str, action: str, record: tuple[str, str], now: int
+) -> int:
+    """A new delivery of the same message."""
+    lanes = (row.lane, *(lane for _, lane in places(connection, row.id)))
+    write_deliveries(connection, [Delivery(row.message_id, destination, lanes, now)])
+    sql = "SELECT max(id) FROM delivery WHERE message_id = {p} AND destination = {p} AND part = 0"
+    new: int = run(connection, sql, (row.message_id, destination)).scalar_one()
+    by, reason = record
+    run(connection, RECORD, (row.id, now, by, action, f"goes on as delivery {new}" + (f": {reason}" if reason else "")))
+    run(connection, RECORD, (new, now, by, action, f"was delivery {row.id}" + (f": {reason}" if reason else "")))
+    return new
+
+
+def _leave(connection: Connection, row: Row[Any], reason: str, now: int) -> None:
+    others = places(connection, row.id)
+    sql = "UPDATE delivery SET state = 'skipped', halts = 0, settled_at = {p}, reason = {p} WHERE id = {p}"
+    run_many(connection, sql, [(now, reason, each) for each in (row.id, *(place for place, _ in others))])
+    promote(connection, row.destination, [row.lane, *(lane for _, lane in others)])
+
+
+def _quiet(connection: Connection, delivery_id: int) -> Row[Any]:
+    row = _row(connection, delivery_id)
+    if row.state == State.IN_FLIGHT:
+        raise UserError(f"delivery {delivery_id} is being sent right now")
+    return row
+
+
+def _row(connection: Connection, delivery_id: int) -> Row[Any]:
+    query = select(delivery).where(delivery.c.id == delivery_id, delivery.c.part == 0)
+    if connection.dialect.name != "sqlite":  # which locks the whole database
+        query = query.with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        raise UserError(f"there is no delivery {delivery_id}")
+    return row
+
+
+def _before(connection: Connection, row: Row[Any], lanes: Sequence[str]) -> list[int]:
+    """The open deliveries at the head of its lanes that are not it."""
+    if row.state not in (State.QUEUED, State.PARKED):
+        return []
+    sql = f"SELECT min(id) FROM delivery WHERE destination = {{p}} AND lane = {{p}} AND {IS_OPEN} AND id < {{p}}"
+    found = [run(connection, sql, (row.destination, lane, row.id)).scalar() for lane in lanes]
+    return sorted({each for each in found if each is not None})
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return {
+        "id": str(row.id),
+        "message": str(row.message_id),
+        "destination": row.destination,
+        "lane": row.lane,
+        "state": "stopped" if row.halts else row.state,
+        "attempts": row.attempts,
+        "queued_at": iso_time(row.queued_at),
+        "due_at": iso_time(row.due_at) if row.state == State.QUEUED else None,
+        "settled_at": iso_time(row.settled_at) if row.settled_at else None,
+        "reason": row.reason,
+    }
+
+
+def _filled(connection: Connection, sql: str) -> str:
+    return sql.replace("{p}", "?" if connection.dialect.paramstyle == "qmark" else "%s")
