@@ -18,7 +18,8 @@ from hl7auth.rules.check import Finding
 from hl7auth.rules.compiled import compiled
 from hl7auth.rules.finding import Severity
 from hl7auth.wire import charset
-from hl7auth.wire.ack import Location, Problem, Reply, acknowledge
+from hl7auth.wire.ack import Location, Problem, Reply, acknowledge, reply_version
+from hl7auth.wire.versions import at_least
 
 MAX_REPORTED = 50
 """ERR segments in one reply: more than this helps nobody, and a bad message must not make a giant reply."""
@@ -109,7 +110,7 @@ def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition
     A negative accept acknowledgement ends the exchange: there is nothing left for an application to answer. An
     answer is never answered by an application, save in original mode, where its sender could not know otherwise.
     """
-    problems, shake = refusal.problems[:MAX_REPORTED], plan.handshake
+    problems, shake = (*refusal.problems, *_milder(plan, plan.findings))[:MAX_REPORTED], plan.handshake
     answers = plan.acts_as[0] in ("RPA", "RRI")
     accept_ack = reply = None
     if plan.is_acknowledgment:
@@ -120,6 +121,22 @@ def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition
         reply = _encoded(plan, acknowledge(_reply(plan, 1), refusal.ack, problems))
     findings = [*plan.findings, *_as_findings(plan, refusal)]
     return Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
+
+
+def _milder(plan: Plan, findings: Sequence[Finding]) -> tuple[Problem, ...]:
+    """What is no error and is told all the same, where the channel says so; before 2.5 an ERR has no severity."""
+    severities = _TOLD[plan.channel.file.tells]
+    if not severities or plan.message is None or not at_least(reply_version(plan.header), "2.5"):
+        return ()
+    return tuple(finding.problem for finding in findings if finding.severity in severities)
+
+
+#: by the channel's `tells`: the findings that are told beside errors
+_TOLD: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "warnings": frozenset({"warning", "alert"}),
+    "all": frozenset({"warning", "alert", "information"}),
+}
 
 
 def _as_findings(plan: Plan, refusal: Refusal) -> list[Finding]:
@@ -140,12 +157,13 @@ def _as_finding(problem: Problem) -> Finding:
 
 def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:
     accept_ack = reply = None
-    if plan.handshake.accept_due(True):
-        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA"))
-    if intent.is_request and plan.handshake.application_due(True):
-        reply = _encoded(plan, _answer(plan, intent, changes, known))
     remarked = remarks(intent, changes, known)
     findings = [*plan.findings, *map(_as_finding, remarked)] if remarked else plan.findings
+    if plan.handshake.accept_due(True):
+        told = _milder(plan, findings)[:MAX_REPORTED]
+        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA", told))
+    if intent.is_request and plan.handshake.application_due(True):
+        reply = _encoded(plan, _answer(plan, intent, changes, known))
     return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
 
 

@@ -96,7 +96,8 @@ def acknowledge(reply: Reply, code: str, problems: Sequence[Problem] = (), text:
         marks = reply.delimiters
         kind += marks.component + escape(reply.header.trigger_event, marks)
         kind += f"{marks.component}ACK" if at_least(version, "2.4") else ""
-    segments = [msh(reply, kind), msa(reply, code, text or (problems[0].text if problems else ""))]
+    first = next((each.text for each in problems if each.severity == "E"), "")
+    segments = [msh(reply, kind), msa(reply, code, text or first)]
     segments += error_segments(problems, version, reply.delimiters)
     return "\r".join(segments) + "\r"
 

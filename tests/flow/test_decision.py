@@ -210,6 +210,25 @@ def test_warnings_alone_refuse_nothing() -> None:
     assert [finding.severity for finding in outcome.findings] == ["warning"]
 
 
+def told(tells: str, version: str, *modes: str) -> list[str]:
+    """The ERR segments of the first reply to a request with a warning (an effective date behind the expiration)."""
+    crossed = aut({4: "20260401", 5: "20260301"} | ({13: "T^Therapy^L"} if version == "2.9" else {}))
+    found = Trial(channel(tells=tells)).send(request(top=crossed, version=version, modes=modes))
+    assert found.code == "AA"
+    return [line for line in texts(found)[0] if line.startswith("ERR")]
+
+
+@pytest.mark.parametrize("version", ["2.5", "2.7", "2.9"])
+def test_p66_warnings_are_told_in_an_ack_only_where_the_channel_says_so(version: str) -> None:
+    assert told("errors", version, "AL", "NE") == []
+    lines = [line.split("|") for line in told("warnings", version, "AL", "NE")]
+    assert ("AUT", "W") in [(line[2].split("^")[0], line[4]) for line in lines]
+
+
+def test_p66_before_2_5_an_err_has_no_severity_and_tells_errors_only() -> None:
+    assert told("all", "2.4", "AL", "NE") == []
+
+
 @pytest.mark.parametrize("version", ["2.4", "2.5", "2.8"])
 def test_a_bad_message_does_not_make_a_giant_reply(version: str) -> None:
     lines = [line for _ in range(60) for line in (VISIT, aut({2: "", 13: "SPEC"} if version == "2.8" else {2: ""}))]
