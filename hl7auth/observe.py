@@ -87,6 +87,7 @@ def log_to_stderr(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(max(level, logging.WARNING))  # it tells of each of its plugins
 
 
 def log(action: str, sentence: str, *, level: int = logging.INFO, error: bool = False, **fields: object) -> None:

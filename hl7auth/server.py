@@ -5,6 +5,8 @@ Imports twisted and everything below.
 
 import gc
 import logging
+import os
+import random
 import signal
 import socket
 import sys
@@ -13,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 from typing import Protocol as Interface
 
+from sqlalchemy import Engine
 from twisted.internet import defer, endpoints, error
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -22,10 +25,12 @@ from hl7auth.flow.channel import Channel
 from hl7auth.net.door import Door
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpFactory
+from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.pair import READY, STOPPING, Pair
+from hl7auth.net.parcel import World
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import HEAR, PAIR, RING, Setup, Workers
-from hl7auth.observe import ids, log, log_to_stderr
+from hl7auth.observe import ids, log, log_to_stderr, now
 from hl7auth.rules.compiled import compiled
 from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.journal import Journal
@@ -57,8 +62,11 @@ class Service:
             require_current(self._engine)
         self._lock = None if worker is None else Turn(self._engine)
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
-        self._journal = Journal(self._engine)
-        self.intake = Intake(reactor, self._journal, ids(worker=worker), turn)
+        new_id = ids(worker=worker)
+        self._journal = Journal(self._engine, new_id if worker is not None else None)
+        # of several processes the parent sends: a destination sees the connections that it was promised
+        self.outgoing = _outgoing(reactor, self._engine, channels if worker is None else ())
+        self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn)
         self.factories: list[MllpFactory] = []
         for channel in channels:
             for version in channel.file.accepts.versions:
@@ -70,6 +78,7 @@ class Service:
         for connection in connections:
             connection.close_when_answered()
         await self._until_closed()
+        await self.outgoing.stop()
         self._journal.close()
         self._engine.dispose()
         if self._lock is not None:
@@ -104,6 +113,7 @@ class Server:
             self._service.factories.append(factory)
             self._ports.append(port)
             self._announce(_listening(channel, port))
+        self._service.outgoing.start()
 
     async def stop(self) -> None:
         """No new connections; what was received is committed and answered; then everything is closed."""
@@ -122,13 +132,14 @@ class Parent:
         self._reactor = reactor
         self._announce = announce
         self._channels = channels
-        engine = open_database(database)
-        Turn(engine).close()
-        upgrade(engine)
-        engine.dispose()
+        self._engine = open_database(database)
+        self._lock = Turn(self._engine)
+        upgrade(self._engine)
         self._doors: list[Door] = []
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
+        turn = SharedTurn(reactor, self._lock, *self._workers.bell)
+        self._outgoing = _outgoing(reactor, self._engine, channels, turn)
 
     async def start(self) -> None:
         """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
@@ -145,6 +156,7 @@ class Parent:
         for door in self._doors:
             door.start()
             self._announce(_listening(door.channel, door.port))
+        self._outgoing.start()
 
     async def stop(self) -> None:
         """No new connections; the workers commit and answer what they received, and end."""
@@ -153,7 +165,10 @@ class Parent:
         for door in self._doors:
             door.close()
             await defer.maybeDeferred(door.port.stopListening)
+        await self._outgoing.stop()
         await self._workers.stop(GRACE_SECONDS + 1)
+        self._engine.dispose()
+        self._lock.close()
 
     def _hand(self, number: int) -> Callable[[socket.socket], bool]:
         return lambda connection: self._workers.hand(number, connection)
@@ -198,6 +213,12 @@ class Worker:
                 self._reactor.adoptStreamConnection(descriptor, connection.family, self._service.factories[number])
             except OSError:
                 self._pair.say(number)  # it ended on its way
+
+
+def _outgoing(reactor: Any, engine: Engine, channels: Sequence[Channel], turn: SharedTurn | None = None) -> Outgoing:
+    """The dispatchers of this process, under a name that no other process and no other start of it has."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{ids()()}"
+    return Outgoing(World(reactor, now, random.random, turn), engine, channels, owner)
 
 
 _PLAIN_ONLY = "only connections of tcp and unix endpoints can be given to workers"

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from hl7auth.errors import UserError
 
-HEAD = "0001"
+HEAD = "0003"
 """The revision this code works with."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

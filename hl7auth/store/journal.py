@@ -4,7 +4,7 @@ Imports sqlalchemy, orjson, domain, flow, observe and errors only.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -13,9 +13,11 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from hl7auth.domain.intent import Change
 from hl7auth.flow.decision import Outcome, decide, failed
 from hl7auth.flow.intake import Plan
+from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import connect
+from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.known import PARTY, KnownToBatch
 
 _MESSAGE_COLUMNS = (
@@ -33,10 +35,15 @@ def _encode(value: object) -> str:
 
 
 class Journal:
-    """The one writer of a process. Not thread-safe: whoever owns it commits one batch after the other."""
+    """The one writer of a process. Not thread-safe: whoever owns it commits one batch after the other.
 
-    def __init__(self, engine: Engine) -> None:
+    Where several processes write, `new_id` numbers the messages once more inside of the transaction, so that ids grow
+    in the order of the commits: that is the order in which the archive is read, and replayed.
+    """
+
+    def __init__(self, engine: Engine, new_id: Callable[[], int] | None = None) -> None:
         self._engine = engine
+        self._new_id = new_id
         self._connection: Connection | None = None
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
@@ -68,6 +75,8 @@ class Journal:
             self._connection = connect(self._engine)
         connection = self._connection
         with connection.begin():
+            if self._new_id is not None:
+                plans = _numbered(plans, _behind(connection, self._new_id), self._new_id)
             known = KnownToBatch(connection)
             known.load(plans)
             outcomes = []
@@ -87,6 +96,32 @@ class Journal:
             self._connection = None
 
 
+_MOST_WAITED = 100_000
+"""Ids asked for in vain, some 20 ms: a clock that was set back is not waited for."""
+
+
+def _behind(connection: Connection, new_id: Callable[[], int]) -> int:
+    """An id behind all that are stored; another process may have stored some within this millisecond."""
+    newest = connection.exec_driver_sql("SELECT max(id) FROM message").scalar() or 0
+    number = new_id()
+    for _ in range(_MOST_WAITED):
+        if number > newest:
+            break
+        number = new_id()
+    return number
+
+
+def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> list[Plan]:
+    """The plans with ids from `first` on, in the order in which they are decided."""
+    numbers = [first, *(new_id() for _ in plans[1:])]
+    return [
+        plan._replace(
+            message_id=number, intent=plan.intent._replace(message_id=number) if plan.intent is not None else None
+        )
+        for plan, number in zip(plans, numbers, strict=True)
+    ]
+
+
 def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
     """A fault in deciding one message is that message's alone."""
     try:
@@ -100,6 +135,7 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     messages = [_message_row(outcome) for outcome in outcomes]
     connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)
+    write_deliveries(connection, [each for outcome in outcomes for each in _deliveries(outcome)])
     changes = [(change, outcome) for outcome in outcomes for change in outcome.changes]
     if not changes:
         return
@@ -111,6 +147,11 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
         connection.exec_driver_sql(sql, replaced)
     connection.exec_driver_sql(_insert("authorization_version", _VERSION_COLUMNS, mark), rows)
+
+
+def _deliveries(outcome: Outcome) -> list[Delivery]:
+    file = outcome.plan.channel.file
+    return deliveries(outcome, file.destinations, file.routes, file.order_by)
 
 
 def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:

@@ -65,6 +65,13 @@ authorization_version = Table(
     # also what makes two writers of the same next version impossible
     PrimaryKeyConstraint("key", "version", name="authorization_version_key"),
     Index("authorization_version_message", "message_id"),
+    # what is open, oldest first: the list that somebody has to work through
+    Index(
+        "authorization_version_open",
+        "message_id",
+        sqlite_where=text("current = 1 AND status IN ('requested', 'pended')"),
+        postgresql_where=text("current = 1 AND status IN ('requested', 'pended')"),
+    ),
     Index(
         "authorization_version_referral",
         "referral",

@@ -51,11 +51,12 @@ def workers_that_took(serving: Serving, control_ids: str) -> list[int]:
 def assert_history_is_whole(serving: Serving, accepted: set[str]) -> None:
     """Every accepted message made one version of PA1, the versions are consecutive, and one is current."""
     versions = serving.rows(
-        "SELECT v.version, current, m.control_id FROM authorization_version v JOIN message m ON message_id = id"
+        "SELECT v.version, current, m.control_id, m.id FROM authorization_version v JOIN message m ON message_id = id"
         " WHERE key = 'PA1@ACME' ORDER BY v.version"
     )
     assert [row[0] for row in versions] == list(range(1, len(versions) + 1))
     assert [row[1] for row in versions] == [0] * (len(versions) - 1) + [1]
+    assert [row[3] for row in versions] == sorted(row[3] for row in versions)  # ids grow in the order of the commits
     made_by = [row[2] for row in versions]
     assert len(set(made_by)) == len(made_by)
     assert accepted <= set(made_by)

@@ -149,6 +149,33 @@ def test_a_refused_message_is_kept_and_judged_anew_when_it_comes_again(
     assert rows(engine, "SELECT 1 FROM authorization_version") == []
 
 
+def test_with_several_writers_ids_grow_in_the_order_of_the_commits(engine: Engine, planned: Planner) -> None:
+    first, second = Journal(engine, ids(worker=1)), Journal(engine, ids(worker=0))
+    early, late = (
+        planned(request("C1", number="PA1", referral="R1")),
+        planned(request("C2", number="PA1", referral="R2")),
+    )
+    second.commit(late)
+    first.commit(early)
+    stored = rows(engine, "SELECT control_id FROM message ORDER BY id")
+    made = rows(
+        engine,
+        "SELECT m.control_id FROM message m JOIN authorization_version v ON m.id = message_id ORDER BY v.version",
+    )
+    first.close()
+    second.close()
+    assert stored == [("C2",), ("C1",)]
+    assert made == stored
+
+
+def test_a_clock_that_was_set_back_delays_a_batch_but_stops_nothing(engine: Engine, planned: Planner) -> None:
+    ahead, behind = Journal(engine, ids(lambda: now() + 3_600_000_000, worker=0)), Journal(engine, ids(worker=1))
+    for writer, control_id in ((ahead, "C1"), (behind, "C2")):
+        (outcome,) = writer.commit(planned(request(control_id, number="PA1", referral=control_id)))
+        assert outcome.disposition is Disposition.ACCEPTED
+        writer.close()
+
+
 def test_a_message_that_breaks_the_batch_hurts_only_itself(
     engine: Engine, store: Journal, planned: Planner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
