@@ -16,7 +16,7 @@ from hl7auth.net.dispatch import Dispatcher
 from hl7auth.net.outgoing import sender_for
 from hl7auth.net.parcel import World
 from hl7auth.observe import now
-from hl7auth.store.database import open_database
+from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.queue import Queue
 from hl7auth.store.schema import message, metadata
@@ -35,10 +35,13 @@ def raw(control_id: str, modes: tuple[str, str] = ("", ""), kind: str = "RQA^I08
 class Outbox:
     """A store whose deliveries are dispatched by the parts under test, on a reactor that runs as long as asked."""
 
-    def __init__(self, folder: Path, url: str = "") -> None:
+    def __init__(self, folder: Path, url: str = "", *, migrated: bool = False) -> None:
         self.url = url or f"sqlite:///{folder / 'outbox.db'}"
         self.engine = open_database(self.url)
-        metadata.create_all(self.engine)
+        if migrated:
+            upgrade(self.engine)
+        else:
+            metadata.create_all(self.engine)  # the same, sooner
         self._ids = itertools.count(1)
 
     def close(self) -> None:
@@ -98,7 +101,7 @@ class Outbox:
             if held[0] or reactor.seconds() > deadline:
                 stops = [dispatcher.stop() for dispatcher in dispatchers]
                 for stop in stops:
-                    stop.addErrback(lambda failure: failures.append(failure))
+                    stop.addErrback(failures.append)
                 _when_all(reactor, stops)
             else:
                 reactor.callLater(0.01, look)
@@ -156,7 +159,7 @@ class Listener:
         self._server = socket.create_server(("127.0.0.1", port))
         self._open: list[socket.socket] = []
         self.port: int = self._server.getsockname()[1]
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -179,6 +182,11 @@ class Listener:
         """How a destination names it."""
         return {"connect": f"tcp:127.0.0.1:{self.port}"}
 
+    def changed(self, condition: Callable[[], bool]) -> bool:
+        """Waits until messages have made a condition true; False when they did not in time."""
+        with self._lock:
+            return self._lock.wait_for(condition, SECONDS)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -200,6 +208,7 @@ class Listener:
                         control_id = received.payload.split(b"|")[9].decode()
                         with self._lock:
                             self.got.append(control_id)
+                            self._lock.notify_all()
                             answer = self._react(len(self.got), control_id)
                         if answer is None:
                             return

@@ -70,8 +70,8 @@ class Clocks(Strict):
 
 
 class ChannelFile(Strict):
-    """The shape of a channel file. `errors` says what findings of severity error do to a message; `snapshot`, `action`
-    and `order` are what the partners agreed on about updates."""
+    """The shape of a channel file. `errors` says what findings of severity error do to a message, `tells`
+    which findings the ERR segments of an ACK speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates."""
 
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
@@ -79,6 +79,7 @@ class ChannelFile(Strict):
     profile: str = "referral"
     accepts: Accepts = Accepts()
     errors: Literal["reject", "accept"] = "reject"
+    tells: Literal["errors", "warnings", "all"] = "errors"
     duplicates: Literal["lenient", "strict"] = "lenient"
     fallback_charset: str = "8859/1"
     framing: Framing = Framing()

@@ -26,6 +26,7 @@ _SAID = {
     "profile": "The conformance profile that messages are checked against (`hl7auth profile list`).",
     "duplicates": "What becomes of a new message under a control id that was used before: lenient takes it, strict "
     "refuses it with 205. The very same message again always gets its stored reply.",
+    "order_by": "What keeps its order on the way to a destination: messages with the same key go one after the other.",
     "fallback_charset": "The character set (table 0211) of senders that send bytes beyond ASCII without MSH-18.",
 }
 """What the keys of the file itself mean, where the text of their model does not say it."""
@@ -78,8 +79,10 @@ def _describe(model: Schema, definitions: dict[str, Schema], known: dict[str, st
 
 
 def _target(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The model that a key holds, also where it may be left out."""
-    names = (each.get("$ref", "").rpartition("/")[2] for each in (schema, *schema.get("anyOf", ())))
+    """The model that a key holds, also where it may be left out, and of which it holds a list or many by name."""
+    inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
+    shapes = [schema, *schema.get("anyOf", ()), *(each for each in inner if isinstance(each, dict))]
+    names = (each.get("$ref", "").rpartition("/")[2] for each in shapes)
     return next((definitions[name] for name in names if name in definitions), {})
 
 

@@ -4,13 +4,15 @@ Imports twisted, flow, store.queue, net and errors.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 from twisted.internet import defer
 
 from hl7auth.flow.channel import Channel
+from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, full_name
+from hl7auth.flow.intake import Plan
 from hl7auth.flow.outbox import Shape
 from hl7auth.net.blocking import Threads
 from hl7auth.net.dispatch import MOST, Dispatcher
@@ -19,6 +21,27 @@ from hl7auth.net.http_post import HttpPost
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
 from hl7auth.store.queue import Queue
+
+
+class Committer(Protocol):
+    """What turns plans into outcomes: the store's journal."""
+
+    def commit(self, plans: Sequence[Plan], /) -> list[Outcome]:
+        """The outcomes in order; durable when this returns."""
+
+
+class Waking:
+    """A committer that tells the dispatchers of every commit."""
+
+    def __init__(self, committer: Committer, outgoing: "Outgoing") -> None:
+        self._committer = committer
+        self._outgoing = outgoing
+
+    def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
+        """The outcomes, as the committer gives them."""
+        outcomes = self._committer.commit(plans)
+        self._outgoing.wake()
+        return outcomes
 
 
 class Outgoing:

@@ -125,8 +125,8 @@ class Workers:
         self._reactor = reactor
         self._setups = [Setup(number=number, database=database, channels=tuple(channels)) for number in range(count)]
         self._left = left
-        self._bell = os.pipe()
-        for descriptor in self._bell:
+        self.bell = os.pipe()
+        for descriptor in self.bell:
             os.set_blocking(descriptor, False)
         self._running: dict[int, WorkerProcess] = {}
         self._restarts: dict[int, Any] = {}
@@ -156,7 +156,7 @@ class Workers:
             log("worker.killed", "a worker did not stop", level=logging.ERROR, worker=worker.number)
             worker.kill()
         await self._until_gone(seconds)
-        for descriptor in self._bell:
+        for descriptor in self.bell:
             os.close(descriptor)
 
     def hand(self, channel: int, connection: socket.socket) -> bool:
@@ -166,7 +166,7 @@ class Workers:
 
     def _start(self, setup: Setup) -> None:
         self._restarts.pop(setup.number, None)
-        worker = WorkerProcess(self._reactor, setup, self._bell, self._left, self._ended)
+        worker = WorkerProcess(self._reactor, setup, self.bell, self._left, self._ended)
         self._running[setup.number] = worker
         if self._started:
             worker.ready.addCallbacks(

@@ -133,7 +133,11 @@ def _again(
 ) -> int:
     """A new delivery of the same message."""
     lanes = (row.lane, *(lane for _, lane in places(connection, row.id)))
-    write_deliveries(connection, [Delivery(row.message_id, destination, lanes, now)])
+    # message, destination and time are what its rows in several lanes have in common, and nothing else has
+    sql = "SELECT max(queued_at) FROM delivery WHERE message_id = {p} AND destination = {p}"
+    last: int | None = run(connection, sql, (row.message_id, destination)).scalar_one()
+    at = max(now, last + 1) if last is not None else now
+    write_deliveries(connection, [Delivery(row.message_id, destination, lanes, at)])
     sql = "SELECT max(id) FROM delivery WHERE message_id = {p} AND destination = {p} AND part = 0"
     new: int = run(connection, sql, (row.message_id, destination)).scalar_one()
     by, reason = record

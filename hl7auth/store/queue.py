@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Settled, State
 from hl7auth.flow.verdict import Act
@@ -137,8 +137,9 @@ class Queue:
                 self._writer = _impatient(connect(self._engine))
             with self._writer.begin():
                 yield self._writer
-        except SQLAlchemyError:
-            self.close()
+        except SQLAlchemyError as error:
+            if not (self._engine.dialect.name == "sqlite" and isinstance(error, OperationalError)):
+                self.close()  # a locked file is no reason; whatever else may be is one
             raise
 
     def _settle(self, connection: Connection, settled: Sequence[Settled], now: int) -> list[int]:
@@ -209,10 +210,10 @@ class Queue:
 def _impatient(connection: Connection) -> Connection:
     """One that is told at once that SQLite is locked. Out of its pool: nobody else is to have it afterwards."""
     if connection.dialect.name == "sqlite":
-        connection.detach()
         # past SQLAlchemy, which would begin a transaction for it, and wait
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA busy_timeout = 0")
+        connection.detach()
     return connection
 
 
