@@ -23,11 +23,11 @@ SECONDS = 30.0
 class Serving:
     """`hl7auth serve` in processes of its own, with channel, database and working directory in a folder."""
 
-    def __init__(self, folder: Path, workers: int, **changes: str) -> None:
+    def __init__(self, folder: Path, workers: int, url: str = "sqlite:///engine.db", **changes: str) -> None:
         self.database = folder / "engine.db"
         (folder / "channels").mkdir(exist_ok=True)
         channel(folder / "channels", **changes)
-        command = ["serve", "--channels", "channels", "--database", "sqlite:///engine.db", "--workers", str(workers)]
+        command = ["serve", "--channels", "channels", "--database", url, "--workers", str(workers)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hl7auth", *command],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

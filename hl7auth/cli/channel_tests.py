@@ -38,6 +38,14 @@ def tested(name: str | None, folder: Path | None, update: bool) -> list[Entry]:
     return entries
 
 
+def stories(channel: "Channel") -> list[list[tuple[str, bytes]]]:
+    """The messages of each test of a channel with the name of their file. Raises UserError where there is none."""
+    found = [list(example.messages) for example in _examples(channel)]
+    if not found:
+        raise UserError(f"there is no test in {tests_of(channel)} (files NAME.hl7): name the files to be tried")
+    return found
+
+
 def recorded(name: str | None, folder: Path | None, ids: Sequence[int], test: str | None, database: str) -> Entry:
     """Makes a test of archived messages, in the order of the ids, with other identities. Raises UserError.
 

@@ -3,6 +3,7 @@
 Imports errors, cli.check_input, cli.check_choice, reports, flow.intake (for what can not be read), rules and wire.
 """
 
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from hl7auth.reports.report import Remark, Report, remarks
 from hl7auth.reports.tally import Tally
 from hl7auth.rules.check import check
 from hl7auth.rules.compiled import CompiledProfile, compile_profile, compiled
-from hl7auth.rules.finding import Finding
+from hl7auth.rules.finding import Finding, shape_of
 from hl7auth.rules.profile import load_profile
 from hl7auth.wire.ack import Location
 from hl7auth.wire.message import Message, parse
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
 
 _FILES_AT_ONCE = 32
 """Files of one piece of work: enough that handing it over costs nothing, few enough that a bar moves."""
+
+_EVENT = re.compile(r"[A-Z][A-Z0-9]{2}(?:\^[A-Z0-9]{3})?", re.ASCII)
+"""MSH-9 is what the sender wrote: only what can be an event is shown as it is."""
+
+_VALUED = re.compile(r"HL7 version (?![\d.]{1,8} is).* is not supported|the character set .*", re.DOTALL)
+"""Reasons that hold what the sender wrote, beyond a number."""
+
+_COUNT = re.compile(r"(?<=TS-1 says )(?!\d{1,9} ).*(?= (?:messages|batches), \d)", re.DOTALL)
+"""A count that is none, in what is odd about a batch."""
 
 _AHEAD = 4
 """Pieces of work a core may be ahead of what was written: so memory does not grow with the number of files."""
@@ -82,7 +92,10 @@ class Checker:
             return [Report(part.file, part.first, "", "", "", "", (), part.unusable, part.unusable)]
         found = [self._report(part.file, number, raw) for number, raw in enumerate(part.messages, start=part.first)]
         if part.notes:
-            said = tuple(Remark(_file_note(note)) for note in part.notes)
+            notes = (
+                part.notes if self.settings.values else [_COUNT.sub("another number of", each) for each in part.notes]
+            )
+            said = tuple(Remark(_file_note(note)) for note in notes)
             found[-1] = found[-1]._replace(remarks=found[-1].remarks + said)
         return found
 
@@ -94,11 +107,13 @@ class Checker:
             from hl7auth.flow.intake import salvage
 
             reason = (type(fault).__doc__ or "").strip()
-            return Report(file, number, salvage(raw)[0].control_id, "", "", "", (), str(fault), reason)
+            told = str(fault) if self.settings.values or not _VALUED.fullmatch(str(fault)) else reason
+            return Report(file, number, salvage(raw)[0].control_id, "", "", "", (), told, reason)
         header = message.header
         found = self._findings(message, rules)
         shown = remarks(message, found, self.settings.values) if found else ()
-        return Report(file, number, header.control_id, header.event, header.version, rules.profile.profile, shown)
+        event = header.event if self.settings.values or _EVENT.fullmatch(header.event) else shape_of(header.event)
+        return Report(file, number, header.control_id, event, header.version, rules.profile.profile, shown)
 
     def _rules(self, message: Message) -> CompiledProfile:
         """Raises UnknownVersion, and UserError for a profile that can not be used."""

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from hl7auth.domain.action_table import SNAPSHOT_CODES, Effect, Step, step
 from hl7auth.domain.authorization import Aut, Claim, Line, line_values
 from hl7auth.domain.change import Refused, end, ended, store
-from hl7auth.domain.document import AUT_KEYS, Document, build, of_own_lines, said
+from hl7auth.domain.document import AUT_KEYS, Document, build, of_whole, said
 from hl7auth.domain.intent import Change, Intent, Known, Record, set_of
 from hl7auth.domain.lines import Lines, identity
-from hl7auth.domain.requests import asked_status, is_decided, waiting
+from hl7auth.domain.requests import asked_status, ends_request, is_decided, waiting
 from hl7auth.domain.settle import settled_by
 from hl7auth.domain.snapshot import over
-from hl7auth.domain.status import Status
+from hl7auth.domain.status import Status, decided
 from hl7auth.domain.values import Values
 from hl7auth.wire.ack import Problem
 
@@ -92,6 +92,8 @@ class _Work:
         self._sets: dict[str, str] = {}
         self._beside: dict[str, Claim] = {}
         self._actions: dict[str, str] = {}
+        self._sent: dict[str, Counter[str]] = {}
+        self._with_lines: set[str] = set()
 
     def stored(self, key: str) -> Document | None:
         """What is known of an authorization; what has ended is not known any more."""
@@ -111,6 +113,8 @@ class _Work:
             self.judged.append((member, Effect.KEEP, place))
         elif does.effect is Effect.REFUSE:
             self.problems.append(_problem(aut, does))
+        elif self.intent.is_request and self.intent.cancels and does.effect is not Effect.END:
+            self.judged.append((member, Effect.KEEP, place))  # a cancellation changes nothing but what it ends
         else:
             self.judged.append((member, does.effect, place))
 
@@ -124,8 +128,10 @@ class _Work:
         else:
             mark = (*identity(line), member.place)
             stored = document.get("lines", []) if document else []
-            lines = self._lines.setdefault(member.key, Lines(stored))
-            problem = _ambiguous(member, lines)
+            if member.key not in self._lines:
+                self._lines[member.key] = Lines(stored)
+            lines = self._lines[member.key]
+            problem = self._ambiguous(member, line, lines)
             place = lines.find(line, member.place)
             known = place is not None and _is_there(stored[place], member.aut.action)
         if member.aut.action == "A":
@@ -134,6 +140,17 @@ class _Work:
             known = known or stranger or (member.key, mark) in self._added
             self._added.add((member.key, mark))
         return place, known, problem
+
+    def _ambiguous(self, member: Member, line: Line, lines: Lines) -> Problem | None:
+        """Several stored lines of one procedure, not all of which are sent: one could be meant for another."""
+        if (alike := lines.alike(line)) < 2:
+            return None
+        if member.key not in self._sent:
+            self._sent[member.key] = Counter(identity(each)[1] for each in member.claim.lines)
+        if self._sent[member.key][identity(line)[1]] >= alike:
+            return None
+        text = "several lines of this authorization have this procedure; PR1-19 must tell which is meant"
+        return Problem("204", text, member.aut.where(6), rule="PR1-19.ambiguous")
 
     def _same_again(self, member: Member, place: int | None) -> bool:
         document = self.stored(member.key)
@@ -155,6 +172,7 @@ class _Work:
             draft = self._inserted(member)
         elif member.line is not None:
             draft = self._line_done(draft, member.line, member.aut, does, place)
+            self._with_lines.add(member.key)
         elif does is Effect.END:
             draft = ended(draft)
         else:
@@ -187,9 +205,12 @@ class _Work:
 
     def _top_done(self, draft: Document, aut: Aut, does: Effect) -> Document:
         merged = _merged(draft, aut, does)
-        own = of_own_lines(line["status"] for line in draft["lines"] if "status" in line)
-        if self.assumed is None and self._decides(aut, does) and (own is None or aut.values.get("approval_status")):
-            merged["status"] = self._said(merged, aut)
+        if self.assumed is None and self._decides(aut, does):
+            lines, above = draft["lines"], self._said(merged, aut)
+            if aut.values.get("approval_status") or not any("status" in line for line in lines):
+                merged["status"] = above
+            elif not all("status" in line for line in lines):
+                merged["status"] = of_whole(lines, above)
         return self._in_context(merged)
 
     def _line_done(self, draft: Document, line: Line, aut: Aut, does: Effect, place: int | None) -> Document:
@@ -209,7 +230,6 @@ class _Work:
             lines[place] = values
         if follows and does is not Effect.END:
             draft = {key: value for key, value in draft.items() if key not in AUT_KEYS} | _aut_values(lines[0])
-        draft["status"] = of_own_lines(each["status"] for each in lines if "status" in each) or draft["status"]
         return draft if does is Effect.END else self._in_context(draft)
 
     def _decides(self, aut: Aut, does: Effect) -> bool:
@@ -229,6 +249,9 @@ class _Work:
         """Everything that is new, in the order of the message."""
         intent, found = self.intent, list[Change]()
         for key, document in self._drafts.items():
+            if key in self._with_lines:  # once for all of its lines, of which there may be many
+                above = decided(_aut_values(document), True, intent.names)
+                document["status"] = of_whole(document["lines"], above) or document["status"]
             before = self.known.record(key)
             among = self._sets.get(key, before.referral if before else "")
             found += store(intent, document, before, self._rules[key], key, among)
@@ -239,8 +262,9 @@ class _Work:
             given = [each for key, each in self._drafts.items() if self._rules[key] != RULE[Effect.END]]
             found += settled_by(intent, self.request, given)
         if intent.cancels and intent.is_request and not any(member.line for member, _, _ in self.judged):
-            asked_for = self.known.record(intent.request_key)
-            found += end(intent, asked_for, "cancellation") if asked_for is not None and asked_for.is_open else []
+            open_one = self.known.record(intent.request_key) if intent.referral else None
+            if open_one and open_one.is_open and ends_request(intent, self.known, open_one, self._drafts):
+                found += end(intent, open_one, "cancellation")
         return found
 
 
@@ -249,18 +273,6 @@ def _is_there(line: Values, action: str) -> bool:
     if line.get("status") == Status.CANCELLED:
         return False
     return action != "A" or any(key in line for key in AUT_KEYS)
-
-
-def _ambiguous(member: Member, lines: Lines) -> Problem | None:
-    """Several stored lines of one procedure, not all of which are sent: acting on one could be acting on another."""
-    line = member.line
-    if line is None or (alike := lines.alike(line)) < 2:
-        return None
-    sent = Counter(identity(each)[1] for each in member.claim.lines)
-    if sent[identity(line)[1]] >= alike:
-        return None
-    text = "several lines of this authorization have this procedure; PR1-19 must tell which is meant"
-    return Problem("204", text, member.aut.where(6), rule="PR1-19.ambiguous")
 
 
 def _problem(aut: Aut, does: Step) -> Problem:

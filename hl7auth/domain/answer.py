@@ -72,7 +72,8 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
     documents = {record.key: record.document for record in records}
     documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
     asked = next((change.record for change in changes if change.record.is_request), None)
-    asked = asked or known.record(intent.request_key)
+    # a control id that comes again names nothing: what stands under it may be of another patient
+    asked = asked or (known.record(intent.request_key) if intent.referral else None)
     request = asked.document if asked else None
     if documents:
         return Standing(documents, request, of_lines(Status(each["status"]) for each in documents.values()))

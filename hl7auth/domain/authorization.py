@@ -44,7 +44,7 @@ def joined_key(number: str, scope: str) -> str:
 
 class Aut(NamedTuple):
     """One AUT as received, or what a partner's own segment says in its place: `action` is AUT-29, `decision` what the
-    partner's own code decides (empty: its fields decide)."""
+    partner's own code decides (empty: its fields decide), `number_at` where its number stands if not in AUT-6."""
 
     segment: Segment
     occurrence: int
@@ -54,6 +54,7 @@ class Aut(NamedTuple):
     action: str
     values: Values
     decision: str = ""
+    number_at: Location | None = None
 
     @property
     def identifier(self) -> Identifier | None:
@@ -74,12 +75,17 @@ class Aut(NamedTuple):
 
     def where(self, field: int = 0) -> Location:
         """The place of one of its fields, as an ERR names it."""
+        if field == 6 and self.number_at is not None:
+            return self.number_at
         return Location(self.segment.name, self.occurrence, field if self.segment.name == "AUT" else 0)
 
     @property
     def deletes(self) -> bool:
-        """True when all it sends is `""`: whether that deletes a whole set is for the partners to agree on."""
-        if NULL not in self.segment.text:
+        """True when all it sends is `""`: whether that deletes a whole set is for the partners to agree on.
+
+        A partner's own segment has no such meaning.
+        """
+        if NULL not in self.segment.text or self.segment.name != "AUT":
             return False
         sent = [text for text in self.segment.fields[1:] if text]
         return bool(sent) and all(text == NULL for text in sent)

@@ -10,6 +10,9 @@ from hl7auth.domain.intent import Intent, Known, Record, concern_of
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.wire.ack import Location, Problem
 
+_BEGIN = frozenset({"I08", "I10", "I12"})
+"""Events that ask for something anew; the others speak of what the sender believes to be known."""
+
 
 def request_answered(intent: Intent, known: Known) -> Record | None:
     """The request that an answer belongs to: by MSA-2 and requester, else by the referral, else by the number (AUT-6)
@@ -85,20 +88,29 @@ def another_patient(intent: Intent, known: Known) -> list[Problem]:
             problems.append(unknown(claim, "AUT-6 is not known for this patient"))
     request = known.record(intent.request_key) if intent.is_request else None
     if request and intent.referral and differ(intent, request):
-        text = "RF1-6 is not known for this patient" if intent.cancels else "RF1-6 was used for another patient"
-        code = "204" if intent.cancels else "205"
+        begins = intent.trigger_event in _BEGIN
+        text = "RF1-6 was used for another patient" if begins else "RF1-6 is not known for this patient"
+        code = "205" if begins else "204"
         problems.append(Problem(code, text, Location("RF1", 1, 6), rule="RF1-6.patient"))
     return problems
 
 
 def differ(intent: Intent, record: Record) -> bool:
     """Surely two patients: other ids (an id alone differs between a clinic and a payor), and another birth date or,
-    where that is not sent, another family name."""
+    where that is not sent, another family name. The same id of two assigners is no more than another id; where an
+    assigner is not sent, birth date and name must both be others."""
     one, other = intent.context.get("patient", {}), record.document.get("patient", {})
-    if not one.get("id") or not other.get("id") or one["id"] == other["id"]:
+    if not one.get("id") or not other.get("id"):
         return False
+    assigners = [patient.get("assigner", "") for patient in (one, other)]
+    same_id = one["id"] == other["id"]
+    if same_id and all(assigners) and assigners[0] == assigners[1]:
+        return False
+    found = []
     for key in ("birth_date", "name"):
         values = [str(patient.get(key, "")).split(",")[0].casefold() for patient in (one, other)]
         if all(values):
-            return values[0] != values[1]
-    return False
+            found.append(values[0] != values[1])
+    if same_id and not all(assigners):
+        return len(found) > 1 and all(found)
+    return bool(found) and found[0]

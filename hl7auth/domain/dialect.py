@@ -11,6 +11,7 @@ from hl7auth.domain.status import Status, of_lines
 from hl7auth.domain.values import Values, read_code
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
+from hl7auth.wire.ack import Location
 from hl7auth.wire.message import NULL, Message, Segment
 
 _ENDS_PROCEDURES = frozenset({"PV1", "PV2", "IN1", "PID", "PRD", "DG1"})
@@ -67,21 +68,21 @@ def _spoken(aut: Aut | None, own: dict[str, tuple[Segment, int]], dialect: Diale
             return None
         segment, occurrence = next(iter(own.values()))
         aut = Aut(segment, occurrence, "", "", "", "", {})
-    number, in_aut = _number(aut, own, dialect)
-    assigner = aut.assigner if in_aut else ""
+    number, number_at = _number(aut, own, dialect)
+    assigner = aut.assigner if number_at is None else ""
     if number and not assigner and dialect.own_numbers:
         assigner = payer
-    return _decided(aut._replace(number=number, assigner=assigner), own, dialect)
+    return _decided(aut._replace(number=number, assigner=assigner, number_at=number_at), own, dialect)
 
 
-def _number(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> tuple[str, bool]:
-    """The first number that says something, and whether it stands in AUT."""
+def _number(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> tuple[str, Location | None]:
+    """The first number that says something, and where it stands if not in AUT."""
     for place in dialect.number:
         name, field = place[:3], int(place[4:])
         found = aut.number if name == "AUT" else own[name][0].components(field)[0] if name in own else ""
         if found and found != NULL and dialect.says(place, found):
-            return found, name == "AUT"
-    return "", True
+            return found, None if name == "AUT" else Location(name, own[name][1], field)
+    return "", None
 
 
 def _decided(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> Aut:

@@ -6,12 +6,12 @@ A document is plain data. Stored, its provenance is `{"*": [message id, version]
 another message set, and under `@` what was said about the version itself; shown, it is spelled out per field.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from hl7auth.domain.authorization import Aut, Claim, Line, line_values
 from hl7auth.domain.lines import matched
-from hl7auth.domain.status import Status, decided, of_lines
+from hl7auth.domain.status import UNDECIDED, Status, decided, of_lines
 from hl7auth.domain.values import AUT_FIELDS, Values
 from hl7auth.rules.profile import StatusMap
 
@@ -68,8 +68,20 @@ def _over(past: Past, claim: Claim, context: Values, names: StatusMap, assumed: 
         claim = _filled_up(claim, old, past.keeps)
     document = build(claim, context, names, assumed)
     if past.lines_stay and old.get("lines"):
-        document["lines"] = old["lines"]
+        document["lines"] = _lines_that_stay(old, assumed)
+        document["status"] = assumed or _whole_status(claim, document["lines"], names)
     return document
+
+
+def _lines_that_stay(old: Document, assumed: Status | None) -> list[Values]:
+    """The lines under a message that names none. What cancels the whole cancels them; what had ended with its lines and
+    comes back is decided anew."""
+    lines: list[Values] = old["lines"]
+    if assumed is Status.CANCELLED:
+        return [{**line, "status": assumed} for line in lines]
+    if old.get("status") == Status.CANCELLED:
+        return [{key: value for key, value in line.items() if key != "status"} for line in lines]
+    return lines
 
 
 def _filled_up(claim: Claim, old: Document, keeps: bool) -> Claim:
@@ -152,6 +164,14 @@ def of_own_lines(statuses: Iterable[str]) -> Status | None:
     return of_lines([each for each in found if each is not Status.CANCELLED] or found) if found else None
 
 
+def of_whole(lines: Sequence[Values], above: Status) -> Status | None:
+    """The status of the whole from its lines; those without an AUT of their own are what the AUT above decides."""
+    own = [line["status"] for line in lines if "status" in line]
+    if own and len(own) < len(lines) and above not in UNDECIDED:
+        own.append(above)
+    return of_own_lines(own)
+
+
 def _top_values(claim: Claim) -> Values:
     """The values at the top: those of the message-level AUT or, where there is none, of the only line."""
     top = claim.top or (claim.lines[0].aut if len(claim.lines) == 1 else None)
@@ -177,8 +197,9 @@ def _line(line: Line, claim: Claim, names: StatusMap, assumed: Status | None) ->
 
 
 def _whole_status(claim: Claim, lines: list[Values], names: StatusMap) -> Status:
-    """Lines with an AUT of their own decide; the message-level AUT only where it names a status or stands alone."""
+    """Lines with an AUT of their own decide; the message-level AUT for the others, or where it names a status."""
     own = [line["status"] for line in lines if "status" in line]
     if claim.top and (not own or claim.top.decision or claim.top.values.get("approval_status")):
         return said(claim.top, claim.identifier is not None, names)
-    return of_own_lines(own) or Status.PENDED
+    above = said(claim.top, claim.identifier is not None, names) if claim.top else Status.PENDED
+    return of_whole(lines, above) or Status.PENDED

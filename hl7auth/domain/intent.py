@@ -70,7 +70,8 @@ class Known(Protocol):
 class Intent(NamedTuple):
     """All that a message says, independent of its syntax.
 
-    `answers` is MSA-2; `receipt_only` an answer with MSA-1 CA; `promised` a request whose sender is told that it pends;
+    `answers` is MSA-2, `acknowledged` MSA-1 of an answer; `receipt_only` an answer with MSA-1 CA, CE or CR;
+    `promised` a request whose sender is told that it pends;
     `referral_status` RF1-1 and `referral_action` RF1-25; `sent_at` MSH-7 as it came; `has_procedures` false when the
     message has no PR1 at all.
     """
@@ -93,11 +94,17 @@ class Intent(NamedTuple):
     sent_at: str = ""
     referral_action: str = ""
     has_procedures: bool = True
+    acknowledged: str = ""
 
     @property
     def is_request(self) -> bool:
         """RQA and REF ask; RPA and RRI answer."""
         return self.message_type in ("RQA", "REF")
+
+    @property
+    def is_error(self) -> bool:
+        """An answer that says the request could not be processed."""
+        return self.acknowledged in ("AE", "AR")
 
     @property
     def cancels(self) -> bool:

@@ -21,6 +21,8 @@ class Lines:
         for place, line in enumerate(stored):
             self._by_identifier[line.get("identifier", "")].append(place)
             self._by_code[line.get("procedure", {}).get("code", "")].append(place)
+        self._alike = {code: len(places) for code, places in self._by_code.items()}
+        self._uncoded = frozenset(self._by_code[""])
 
     def find(self, line: Line, place: int) -> int | None:
         """The place of the stored line that is meant: the next free one that fits, or None."""
@@ -32,7 +34,7 @@ class Lines:
         elif code:
             found = self._next(self._by_code[code])
         else:
-            found = place if place in self._by_code[""] and self._free[place] else None
+            found = place if place in self._uncoded and self._free[place] else None
         if found is not None:
             self._free[found] = False
         return found
@@ -40,9 +42,11 @@ class Lines:
     def alike(self, line: Line) -> int:
         """How many stored lines have the code of a line that has no identifier of its own."""
         identifier, code = identity(line)
-        return 0 if identifier or not code else len(self._by_code[code])
+        return 0 if identifier or not code else self._alike.get(code, 0)
 
     def _next(self, places: deque[int], *, unnamed: bool = False) -> int | None:
+        while places and not self._free[places[0]]:  # a thousand lines of one procedure are not walked a thousand times
+            places.popleft()
         return next((at for at in places if self._free[at] and not (unnamed and self._named[at])), None)
 
 

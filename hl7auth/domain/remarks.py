@@ -5,10 +5,11 @@ Imports wire.ack and domain only.
 
 from collections.abc import Iterator, Sequence
 
-from hl7auth.domain.authorization import Aut
+from hl7auth.domain.authorization import Aut, Claim
 from hl7auth.domain.correlation import is_late, names_what_was_asked, request_answered
-from hl7auth.domain.document import AUT_KEYS
+from hl7auth.domain.document import AUT_KEYS, Document
 from hl7auth.domain.intent import Change, Intent, Known
+from hl7auth.domain.lines import matched
 from hl7auth.domain.order import older_changes
 from hl7auth.domain.semantics import contradictions
 from hl7auth.domain.snapshot import over
@@ -40,7 +41,8 @@ def _warning(rule: str, text: str, where: Location) -> Problem:
 def _of_answer(intent: Intent, known: Known) -> Iterator[Problem]:
     request = request_answered(intent, known)
     if intent.receipt_only:
-        yield _warning("answer.receipt", "MSA-1 is CA: a receipt, and no answer yet", Location("MSA", 1, 1))
+        text = f"MSA-1 is {intent.acknowledged or 'CA'}: a receipt, and no answer yet"
+        yield _warning("answer.receipt", text, Location("MSA", 1, 1))
     elif request is None and not names_what_was_asked(intent, known):
         text = "neither MSA-2 nor RF1-6 nor AUT-6 names a request that waits; no request was changed"
         yield _warning("answer.unmatched", text, Location("MSA", 1, 2))
@@ -48,6 +50,9 @@ def _of_answer(intent: Intent, known: Known) -> Iterator[Problem]:
         text = "the request was cancelled before this answer came; nothing was changed"
         yield _warning("answer.late", text, Location("MSA", 1, 2))
         return
+    if intent.is_error:
+        text = f"MSA-1 is {intent.acknowledged}: an answer that tells an error grants nothing"
+        yield _warning("answer.error", text, Location("MSA", 1, 1))
     for claim in intent.claims:
         record = known.record(claim.identifier.key) if claim.identifier else None
         if not intent.receipt_only and over(record, request, intent):
@@ -75,16 +80,23 @@ def _of_actions(intent: Intent, known: Known) -> Iterator[Problem]:
         for aut in claim.auts:
             if aut.action == "A" and NULL in aut.segment.fields:
                 yield _warning("AUT-29.nothing-to-delete", 'AUT-29 is A: "" stores nothing', aut.where(29))
-            elif aut.action == "X":
-                yield from _differing(aut, known)
+        record = known.record(claim.identifier.key) if claim.identifier else None
+        if record is not None and any(aut.action == "X" for aut in claim.auts):
+            yield from _of_unchanged(claim, record.document)
 
 
-def _differing(aut: Aut, known: Known) -> Iterator[Problem]:
-    """An X that says something else than what is stored, in the authorization or one of its lines."""
-    record = known.record(aut.identifier.key) if aut.identifier else None
-    if record is None:
-        return
+def _of_unchanged(claim: Claim, document: Document) -> Iterator[Problem]:
+    """Every X of a claim that differs from what is stored: at the top, or of the line that it stands under."""
+    lines = document.get("lines", [])
+    if claim.top and claim.top.action == "X":
+        yield from _differing(claim.top, [document, *lines])
+    for line, place in zip(claim.lines, matched(lines, claim.lines), strict=True):
+        if line.aut and line.aut.action == "X":
+            yield from _differing(line.aut, [document] if place is None else [lines[place]])
+
+
+def _differing(aut: Aut, stored: Sequence[Document]) -> Iterator[Problem]:
+    """An X that says something else than what is stored."""
     said = {key: value for key, value in aut.values.items() if key in AUT_KEYS}
-    stored = [record.document, *record.document.get("lines", [])]
     if not any(all(each.get(key) == value for key, value in said.items()) for each in stored):
         yield _warning("AUT-29.differs", "AUT-29 is X (no change), and what is stored differs", aut.where(29))

@@ -5,7 +5,7 @@ Imports wire.ack and domain only.
 A request never overwrites a decision: what is decided stays in force until somebody decides anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.change import Refused, end, replace, store, unknown
@@ -73,6 +73,8 @@ def waiting(
         past = Past(before.document, intent.terms.snapshot.empty == "keep", lines_stay=not intent.has_procedures)
     document = {**build(whole, intent.context, intent.names, status, past), "key": shown_key(key)}
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
+    if before is not None and "authorizations" in before.document:  # what was granted to it is so while more is asked
+        document["authorizations"] = before.document["authorizations"]
     if numbers:
         document["concerns"] = numbers
     if actions:
@@ -92,6 +94,15 @@ def _withdrawn(intent: Intent, known: Known) -> list[Change]:
     return [change for record in records for change in end(intent, record, DELETED)]
 
 
+def ends_request(intent: Intent, known: Known, request: Record, numbers: Collection[str]) -> bool:
+    """True when the cancellation of these numbers ends their request too: it asked for nothing else, or nothing else
+    that was granted in its referral stands. Otherwise answers about the rest would come too late."""
+    concerns = request.document.get("concerns")
+    if concerns and request.is_open:
+        return set(concerns) <= set(numbers)
+    return all(record.status == Status.CANCELLED or record.key in numbers for record in granted(intent, known))
+
+
 def cancelled(intent: Intent, known: Known) -> list[Change]:
     """By number, else by referral, else by what the message concerns; an unknown one is an error, never a silence."""
     named = [(claim, known.record(claim.identifier.key)) for claim in intent.claims if claim.identifier]
@@ -101,10 +112,12 @@ def cancelled(intent: Intent, known: Known) -> list[Change]:
     records = [record for _, record in named if record is not None]
     if intent.referral:
         request = known.record(f"?{intent.referral}")
-        records += [request] if request else []
+        keys = [record.key for record in records]
+        records += [request] if request and (not named or ends_request(intent, known, request, keys)) else []
         records += [] if named else granted(intent, known)
     if not records:
-        where = Location("RF1", 1, 6)
+        auts = [aut for claim in intent.claims for aut in claim.auts]
+        where = auts[0].where(6) if auts and not intent.referral else Location("RF1", 1, 6)
         raise Refused(Problem("204", "nothing is known that this message could cancel", where, rule="RF1-6.unknown"))
     changes: list[Change] = []
     for record in {record.key: record for record in records}.values():

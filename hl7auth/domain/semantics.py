@@ -23,6 +23,7 @@ from hl7auth.wire.message import NULL
 __all__ = ["Refused", "apply", "contradictions"]
 
 _BEGIN = frozenset({"I08", "I12"})
+_GRANTS = frozenset({Status.APPROVED, Status.PARTIALLY_APPROVED, Status.MODIFIED})
 
 
 def apply(intent: Intent, known: Known) -> list[Change]:
@@ -35,10 +36,14 @@ def apply(intent: Intent, known: Known) -> list[Change]:
         raise Refused(*problems)
     if intent.receipt_only or (intent.is_request and intent.trigger_event == STATUS_REQUEST):
         return []
+    rest: Intent | None = intent
+    changes: list[Change] = []
     if intent.referral_action not in SNAPSHOT_CODES:
         rest, changes = apply_to_referral(intent, known)
-        return changes if rest is None else _apply(rest, known, plain)
-    return _apply(intent, known, plain)
+    changes = changes if rest is None else _apply(rest, known, plain)
+    if intent.is_error and not _GRANTS.isdisjoint(change.record.status for change in changes):
+        return []  # whoever could not process the request has granted nothing
+    return changes
 
 
 def _apply(intent: Intent, known: Known, plain: bool) -> list[Change]:
@@ -75,14 +80,23 @@ def _modes(intent: Intent) -> Iterator[Problem]:
 def contradictions(intent: Intent) -> Iterator[Problem]:
     """Action codes that say the opposite of the event: an A that cancels, a D that begins.
 
-    An answer keeps the event of its request, so that a D in the answer to I08 is no contradiction.
+    An answer keeps the event of its request, so that a D in the answer to I08 is no contradiction. Beside the D that
+    says what a requester cancels, nothing can be changed or asked for.
     """
+    deleting = intent.cancels and intent.is_request and acts(intent)
     for claim in intent.claims:
         for aut in claim.auts:
             if intent.cancels and aut.action == "A":
                 text = "AUT-29 is A (add) in a message that cancels"
             elif intent.is_request and intent.trigger_event in _BEGIN and aut.action == "D":
                 text = "AUT-29 is D (delete) in a message that asks for something new"
+            elif deleting and aut.action not in ("D", "X") and not _is_mixed(intent, aut.action):
+                text = "AUT-29 is not D beside an AUT with D, in a message that cancels"
             else:
                 continue
             yield Problem("207", text, aut.where(29), rule="AUT-29.event")
+
+
+def _is_mixed(intent: Intent, action: str) -> bool:
+    """True for an AUT that is refused already because its message is in two modes."""
+    return action in SNAPSHOT_CODES and intent.terms.action.mixed == "refuse"

@@ -48,6 +48,7 @@ def _answered_request(intent: Intent, request: Record, claims: list[Claim], assu
     status = of_lines(Status(part["status"]) for part in parts)
     document = {**parts[0], "lines": lines} if len(parts) == 1 else {**context, "lines": lines}
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
+    numbers = numbers or request.document.get("authorizations", [])  # an answer in between that names none ends none
     return {**document, "key": shown_key(request.key), "status": status} | (
         {"authorizations": numbers} if numbers else {}
     )

@@ -7,11 +7,12 @@ ended, an AUT of `""` under a PR1 deletes that line's authorization alone, and t
 What is not sent at all is no information and deletes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from hl7auth.domain.authorization import Aut, Claim, Identifier, Line
+from hl7auth.domain.authorization import Aut, Claim, Identifier, Line, Party
 from hl7auth.domain.change import Refused, end, replace, unknown, withdrawn
 from hl7auth.domain.correlation import differ, granted_to
+from hl7auth.domain.document import about
 from hl7auth.domain.intent import Change, Intent, Known, Record, set_of
 from hl7auth.domain.lines import identity
 from hl7auth.domain.settle import settled
@@ -93,7 +94,18 @@ def members(intent: Intent, claims: Sequence[Claim], request: Record | None, kno
     found = [record for key in sorted(keys) for record in known.in_referral(key)]
     if request is not None and not keys:
         found = granted_to(request, known)
-    return [record for record in found if record.status != Status.CANCELLED and not differ(intent, record)]
+    stand = [record for record in found if record.status != Status.CANCELLED and not differ(intent, record)]
+    payors = {aut.payor for claim in intent.claims for aut in claim.auts}
+    return [record for record in stand if _may_end(intent, record, payors)]
+
+
+def _may_end(intent: Intent, record: Record, payors: Collection[str]) -> bool:
+    """Of one referral several payors may grant something: an answer says nothing of what another one granted."""
+    if record.document.get("payor", {}).get("code") in payors or not any(intent.sender):
+        return True
+    application, _, facility = about(record.document)[1].partition("\n")
+    said_by = Party(application, facility)
+    return not any(said_by) or intent.sender.may_be(said_by) or intent.requester.may_be(said_by)
 
 
 def _deleted(intent: Intent, known: Known, request: Record | None, top: Aut) -> list[Change]:
@@ -102,7 +114,8 @@ def _deleted(intent: Intent, known: Known, request: Record | None, top: Aut) -> 
         raise Refused(Problem("207", text, top.where(), rule="AUT.delete-set"))
     claims = intent.claims if intent.referral or intent.terms.snapshot.scope == "patient_and_payor" else ()
     gone = members(intent, claims, request, known)
-    if not gone and not intent.referral and request is None:
+    named = intent.referral and intent.terms.snapshot.scope == "referral"  # an AUT of "" names no payor
+    if not gone and not named and request is None:
         text = "this AUT deletes a whole set, and nothing says of what"
         raise Refused(Problem("204", text, top.where(), rule="AUT.delete-set"))
     changes = [change for record in gone for change in end(intent, record, DELETED)]

@@ -51,7 +51,10 @@ class _Drafting:
         # whose place is wrong matters in a profile that names every place: a fault of structure is an error
         essential = list(dict.fromkeys(_names(guide.places)))
         if syntax:
-            self.departs += relaxed_places(parse_syntax(syntax, guide.structure), self.known)
+            # what an event needs is what HL7 requires of its own structure, whatever the guide calls it
+            usual = self.known.structure_of(guide.message_type, guide.event)
+            for name in dict.fromkeys((guide.structure, usual or guide.structure)):
+                self.departs += relaxed_places(parse_syntax(syntax, name), self.known)
         segments = self.segments()
         flavours = {name: self.flavour(each) for name, each in guide.flavours.items()}
         keys: dict[str, Any] = {

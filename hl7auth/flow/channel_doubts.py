@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -33,6 +32,7 @@ _DAY = 86_400 * 1_000_000
 _FILE = re.compile(r"[^\s:*?<>|]+\.(csv|pem|crt|cer|key|pfx|p12|der|txt|yaml|yml|json)", re.IGNORECASE)
 _FREE_TEXT = frozenset({"set", "add", "title", "description", "profile", "headers"})
 _PYTHON = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
+_CLEAR = re.compile(r"http://(\[[^\]]*\]|[^/?#:]*)", re.IGNORECASE)
 _IN_ENDPOINT = ("privateKey", "certKey", "extraCertChain", "caCertsDir", "dhParameters")
 Read = Callable[[Path], bytes | None]
 
@@ -177,7 +177,7 @@ def _destinations(looked: _Looked) -> Iterator[_Said]:
         for inner, value in leaves(looked.data["destinations"][name], keys):
             if _last(inner) == "connect":
                 yield from _connection(inner, endpoint(value), listened)
-            elif _last(inner) == "url" and value.startswith("http://") and not is_local(urlsplit(value).hostname or ""):
+            elif _last(inner) == "url" and (match := _CLEAR.match(value)) and not is_local(match[1].strip("[]")):
                 yield _Said(inner, "what is sent there goes through the network and is not encrypted", fails=False)
 
 

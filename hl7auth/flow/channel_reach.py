@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from hl7auth.flow.channel import ChannelFile
 from hl7auth.flow.channel_leaves import Keys, spelled
 from hl7auth.rules.predicate import compile_condition
-from hl7auth.steps.model import verb_of
+from hl7auth.steps.model import STEPS, verb_of
+from hl7auth.steps.shape import keys_of
 from hl7auth.wire.message import Message, parse
 
 _DECIDED = {9: (0, 1, 2), 11: (0, 1), 12: (0, 1)}
@@ -82,7 +83,7 @@ def _look(data: Any, keys: Keys, way: _Way) -> Iterator[Unreached]:
     elif isinstance(data, list) and data and all(isinstance(each, dict) for each in data):
         if keys and keys[-1] == "routes":
             yield from _routes(data, keys, way)
-        elif all(verb_of(_said(each)) for each in data):
+        elif all(map(_is_step, data)):
             yield from _steps(data, keys, way)[0]
             return
         for number, each in enumerate(data):
@@ -199,11 +200,15 @@ def _overlap(one: _Taken, other: _Taken) -> str:
     return ""
 
 
+def _is_step(entry: dict[str, Any]) -> bool:
+    """True for a mapping with the keys of a step and no other: a route may have a name, too."""
+    said = _said(entry)
+    verb = verb_of(said)
+    return bool(verb) and said.keys() <= set(keys_of(STEPS[verb]))
+
+
 def _is_decided(condition: str) -> bool:
-    try:
-        paths = compile_condition(condition).paths
-    except ValueError:
-        return False
+    paths = compile_condition(condition).paths
     return bool(paths) and all(
         path.segment == "MSH" and path.repetition <= 1 and path.component in _DECIDED.get(path.field, ())
         for path in paths

@@ -3,9 +3,9 @@
 Imports flow.verdict and rules.strict_yaml only.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,8 @@ OrderBy = Literal["authorization", "patient", "channel", "none"]
 """What keeps its order: messages with the same key are sent one after the other, others beside each other."""
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
+
+_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#:@\[\]]+)(?::\d{1,5})?(?:[/?]\S*)?", re.ASCII)
 
 ER7 = "x-application/hl7-v2+er7"
 """The content type of HL7 over HTTP."""
@@ -96,8 +98,7 @@ class Post(Strict):
     @field_validator("url")
     @classmethod
     def _http(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _URL.fullmatch(text):
             raise ValueError(f"'{text}' is no http:// or https:// address")
         return text
 

@@ -10,7 +10,7 @@ that was replaced; what is left over is a fault, never a test.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
-from itertools import count
+from itertools import chain, count, islice
 from typing import NamedTuple
 
 from hl7auth.errors import UserError
@@ -36,12 +36,14 @@ WORDS = ("text", "words", "remark", "note")
 TELLING = 3
 """Characters from which on a value is searched for: two letters are in every message."""
 CODE_LENGTH = 20
+_FITTING = 2_000
 SHORT_LENGTH = 5
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"[+-]?\d{1,6}(\.\d{0,4})?|[+-]?\.\d{1,4}", re.ASCII)
 _DATE = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)((?:\d\d){0,3}(?:\.\d{1,4})?(?:[+-]\d{4})?))?)?", re.ASCII)
 _FULL_DATE = 8
 _PLAIN = "-./ "
+_OF_PERSONS = frozenset({Kind.FAMILY, Kind.GIVEN, Kind.STREET, Kind.CITY, Kind.PHONE, Kind.DATE, Kind.DROP})
 _KEPT = frozenset({Kind.KEEP, Kind.CODE, Kind.NUMBER, Kind.SHORT})
 
 
@@ -90,10 +92,10 @@ class _Disguise:
         self.knows_all = False
         self._known: dict[tuple[Kind, str], str] = {}
         self._given_out: set[str] = set()
-        # no stand-in has a word that any of the messages has: so none can be taken for an original
-        self._words = {word for each in messages for word in _WORD.findall(each.text.casefold())}
+        # no stand-in is, or holds, a value that any of the messages has: so none can be taken for an original
+        self._values = {_spaced(value) for each in messages for value in _values(each)}
         self._structure = {_spaced(each) for message in messages for each in _structure_of(message)}
-        self._word = next((word for word in WORDS if word not in self._words), "disguised")
+        self._word = next(word for word in chain(WORDS, _numbered(WORDS)) if self._is_free(word))
         self._held: dict[str, bool] = {}
 
     def text_of(self, message: Message, profile: CompiledProfile) -> str:
@@ -137,7 +139,7 @@ class _Disguise:
         """One value; what stands behind it in subcomponents that nobody expects there is text."""
         mark = at.segment.delimiters.subcomponent if depth == 0 else ""
         first, *rest = _split(raw, mark)
-        other = kind if kind in (Kind.KEEP, Kind.DROP) else Kind.TEXT
+        other = kind if kind is Kind.KEEP else Kind.DROP if kind in _OF_PERSONS else Kind.TEXT
         return mark.join([self._value(first, kind, at, before), *(self._value(each, other, at, "") for each in rest)])
 
     def _value(self, raw: str, kind: Kind, at: _At, before: str) -> str:
@@ -188,25 +190,43 @@ class _Disguise:
         return found.upper() if value.isupper() and kind in (Kind.FAMILY, Kind.GIVEN) else found
 
     def _is_free(self, candidate: str) -> bool:
-        words = set(_WORD.findall(candidate.casefold()))
+        words = _WORD.findall(candidate.casefold())
+        runs = (words[start:end] for start in range(len(words)) for end in range(start + 1, len(words) + 1))
+        told = (run for run in runs if len(run) == len(words) or len("".join(run)) >= TELLING)
         return candidate.casefold() not in self._given_out and not any(
-            word in self._words for word in words if len(word) >= TELLING or any(char.isdigit() for char in word)
+            f" {' '.join(run)} " in self._values for run in told
         )
 
 
 def _candidates(value: str, kind: Kind) -> Iterator[str]:
-    """Stand-ins for a value, without end."""
+    """Stand-ins for a value, without end: at last such that no value can be in the way of all of them."""
+    yield from islice(_fitting(value, kind), _FITTING)
+    yield from (f"X{number}" for number in count(1))
+
+
+def _fitting(value: str, kind: Kind) -> Iterator[str]:
     if kind is Kind.ID:
-        yield from (_shaped(value, number) for number in count(1))
+        return (_shaped(value, number) for number in count(1))
     if kind is Kind.PHONE:
-        yield from (f"(555)555-{number:04d}" for number in count(100))
+        return (f"({200 + number % 700}){300 + number % 600}-{number:04d}" for number in count(100))
     if kind is Kind.STREET:
-        yield from (f"{number} {STREETS[number % len(STREETS)]}" for number in count(1))
+        return (f"{number} {STREETS[number % len(STREETS)]}" for number in count(1))
     names = {
         Kind.FAMILY: FAMILIES, Kind.GIVEN: GIVENS, Kind.CITY: CITIES, Kind.ORGANISATION: ORGANISATIONS
     }[kind]  # fmt: skip
-    yield from names
-    yield from (f"{names[number % len(names)]}{number // len(names) + 1}" for number in count(len(names)))
+    return chain(names, _numbered(names))
+
+
+def _numbered(names: Sequence[str]) -> Iterator[str]:
+    """The names again and again, with a number behind: `Amberley2`."""
+    return (f"{names[number % len(names)]}{number // len(names) + 1}" for number in count(len(names)))
+
+
+def _values(message: Message) -> list[str]:
+    """Every value of a message, whatever it is."""
+    marks = message.delimiters
+    signs = "".join(filter(None, (marks.field, marks.component, marks.subcomponent, marks.repetition)))
+    return re.split(f"[{re.escape(signs)}\r\n]", message.text)
 
 
 def _shaped(value: str, number: int) -> str:

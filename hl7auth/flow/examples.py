@@ -115,7 +115,7 @@ def compare(example: Example, found: Sequence[Entry]) -> Verdict:
     ]
     # in the order of the found keys, whatever order they are written in
     ordered = [{key: each[key] for key in ExpectedMessage.model_fields if key in each} for each in wanted]
-    before, after = (as_yaml(each).splitlines(keepends=True) for each in (ordered, compared))
+    before, after = (as_yaml({"messages": each}).splitlines(keepends=True) for each in (ordered, compared))
     names = f"{example.name}{EXPECTED} (expected)", f"{example.name} (found)"
     return Verdict(example.name, tuple(line.rstrip("\n") for line in unified_diff(before, after, *names)))
 
@@ -180,11 +180,9 @@ def _replies(outcome: Outcome) -> list[str]:
 def _steady(reply: str) -> str:
     """A reply without what is another one each time: MSH-7 and MSH-10."""
     head, _, rest = reply.partition("\r")
-    fields = head.split(head[3:4] or "|")
-    for place, word in ((6, "{time}"), (9, "{id}")):
-        if len(fields) > place:
-            fields[place] = word
-    return (head[3:4] or "|").join(fields) + "\n" + rest.replace("\r", "\n")
+    fields = head.split(head[3])
+    fields[6], fields[9] = "{time}", "{id}"
+    return head[3].join(fields) + "\n" + rest.replace("\r", "\n")
 
 
 _READ: Mapping[str, Callable[[Outcome], Any]] = {

@@ -43,6 +43,7 @@ from hl7auth.wire.versions import at_least
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
 _JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
+_RECEIPTS = frozenset({"CA", "CE", "CR"})
 _COPIED = ("PID", "DG1", "RF1")
 MAX_COPIED = 4 * 1024 * 1024
 """Characters of patient, diagnoses and referral over all authorizations of a message, each of which keeps its own copy:
@@ -199,6 +200,7 @@ def _intent(
     is_request = acts_as[0] in ANSWERS
     by = requester(header, is_request)
     msa, rf1 = message.first("MSA"), message.first("RF1")
+    acknowledged = msa.value(1) if msa else ""
     return Intent(
         message_id=message_id,
         message_type=acts_as[0],
@@ -209,7 +211,7 @@ def _intent(
         referral=referral_key(message, by.scope),
         requester=by,
         answers=msa.value(2) if msa else "",
-        receipt_only=msa is not None and msa.value(1) == "CA",
+        receipt_only=not is_request and acknowledged in _RECEIPTS,
         promised=is_request and asked.application_due(True),
         referral_status=rf1.value(1) if rf1 else "",
         names=names,
@@ -218,6 +220,7 @@ def _intent(
         sent_at=header.sent_at,
         referral_action=rf1.value(25) if rf1 and len(rf1.fields) > 25 and at_least(header.version, "2.8") else "",
         has_procedures=message.first("PR1") is not None,
+        acknowledged="" if is_request else acknowledged,
     )
 
 

@@ -11,7 +11,7 @@ from hl7auth.errors import Fault
 from hl7auth.rules.compiled import CompiledProfile, compile_profile
 from hl7auth.rules.dictionary import Node, dictionary
 from hl7auth.rules.finding import Finding
-from hl7auth.rules.profile import Component, FieldProfile, Profile, by_version
+from hl7auth.rules.profile import Component, FieldProfile, Profile, Verb, by_version
 from hl7auth.rules.rule import ElementRule, FieldRule, short
 from hl7auth.rules.specification import specification_faults
 from hl7auth.wire.versions import VERSIONS, at_least
@@ -92,7 +92,9 @@ class _Doubts:
             yield from self._condition(path, said.condition, (*keys, "condition"))
         for version in self.versions[-1:]:
             usage, verb = by_version(said.usage, version) or "", by_version(said.verb, version)
-            if said.condition and (usage in ("R", "RE", "X", "B", "W", "IX") or verb in ("SHALL", "SHALL NOT")):
+            if said.condition and (
+                usage in ("R", "RE", "X", "B", "W", "IX") or verb in ("SHALL", "SHOULD", "SHALL NOT")
+            ):
                 yield self._doubt(path, f"the condition has no effect beside {usage or verb}", *keys, "condition")
 
     def _values(self, rule: ElementRule, said: FieldProfile | Component, keys: Keys) -> Iterator[Doubt]:
@@ -135,6 +137,11 @@ class _Doubts:
         for name in profile.structures:
             if name not in profile.events.values():
                 yield self._doubt(name, "no event of the profile has this structure", "structures", name)
+        for name, groups in profile.groups.items():
+            for group, said in groups.items():
+                if said.verb is Verb.SHOULD or said.usage == "RE":
+                    text = "nothing is said of a group that should come and does not: write a statement instead"
+                    yield self._doubt(f"{name}.{group}", text, "groups", name, group)
         for name in profile.structure.essential if profile.structure else ():
             if self.names and name not in self.names:
                 yield self._doubt(name, "it is essential, and no structure of the profile has it", "structure")

@@ -84,15 +84,16 @@ def field_rule(making: Making, known: SegmentDef, rules: SegmentProfile, number:
     own, datatype, flavours = _unflavoured(making, own, by_version(own.type, version) or base.datatype)
     common = _common(making, own, path, base.usage, _table(making, base, datatype))
     low, high = _cardinality(own, base)
-    if base.usage == "R" and common["usage"] != "R" and path not in profile.departs and number in rules.fields:
-        spot = (*keys, "usage" if own.usage is not None else "verb")
+    late = own.since is not None and not at_least(version, own.since)
+    relaxed = common["usage"] != "R" or (late and not own.pre_adopted)
+    if base.usage == "R" and relaxed and path not in profile.departs and number in rules.fields:
+        spot = (*keys, "since" if late else "usage" if own.usage is not None else "verb")
         named = f"{profile.place(*spot)}: {'.'.join(map(str, spot))}"
         raise ConfigError(f"{named}: HL7 {version} requires {path}; to relax it, name it in departs: [{path}]")
     severity = own.severity or rules.severity
     where = Where(profile.places, (keys, *flavours))
     standard = section_of(known.name, version, number, by_version(rules.section, version))
     parts, retyped = _components(making, own, datatype, _Outer(path, severity, where, standard))
-    late = own.since is not None and not at_least(version, own.since)
     withdrawn = by_version(own.usage, version) == "W" or (
         base.usage in ("W", "X") and own.verb is None and own.usage is None
     )

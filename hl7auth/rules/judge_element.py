@@ -24,7 +24,7 @@ _OPEN_TO_Z = frozenset({"0003", "0076", "0354"})
 
 def judge_text(element: ElementRule, raw: str, code: str, marks: Delimiters, place: Place) -> Iterator[Verdict]:
     """Table, lengths and constant; `code` is the part of the text that is looked up."""
-    if element.codes is not None and code not in element.codes and not _may_be_outside(element, code):
+    if not _is_code(element, code, marks) and not _may_be_outside(element, code):
         said = ("103", f"{_named(element)} is not in table {element.table}", mend_code(element))
         yield _verdict(element, "table", element.code_severity, said, place)
     yield from _lengths(element, raw, marks, place)
@@ -39,6 +39,12 @@ def judge_text(element: ElementRule, raw: str, code: str, marks: Delimiters, pla
 
 def _may_be_outside(element: ElementRule, code: str) -> bool:
     return code in ("", NULL) or (code[0] == "Z" and element.table in _OPEN_TO_Z)
+
+
+def _is_code(element: ElementRule, code: str, marks: Delimiters) -> bool:
+    """A code may hold a sign that has to be escaped on the wire."""
+    codes = element.codes
+    return codes is None or code in codes or (bool(marks.escape) and unescape(code, marks) in codes)
 
 
 def _lengths(element: ElementRule, raw: str, marks: Delimiters, place: Place) -> Iterator[Verdict]:

@@ -18,10 +18,12 @@ from hl7auth.rules.profile_model import (
     by_version,
 )  # fmt: skip
 from hl7auth.rules.strict_yaml import Strict
-from hl7auth.wire.versions import VERSIONS
+from hl7auth.wire.versions import VERSIONS, at_least
 
 Kept = TypeVar("Kept", bound=Strict)
 Part = TypeVar("Part", FieldProfile, Component)
+_ASKING = ("verb", "usage", "cardinality", "since", "pre_adopted")
+"""Keys that decide whether an element has to have a value."""
 _SAME = (frozenset({"verb", "usage"}), frozenset({"table", "binding"}))
 """Keys that say the same thing in two ways: to say one takes the other back."""
 
@@ -109,10 +111,12 @@ def departures(base: Profile, own: Profile) -> Iterator[tuple[str, str]]:
     """(`file:line: key`, path) of each place that the base requires and the profile's own file does not."""
     for name, segment in own.segments.items():
         inherited = base.segments.get(name, SegmentProfile()).fields
+        merged = over_elements(inherited, segment.fields, FieldProfile())
         keys = ("segments", name, "fields")
         for number, rules in segment.fields.items():
             if number in inherited:
-                yield from _relaxed(own, inherited[number], rules, f"{name}-{number}", (*keys, number))
+                both = inherited[number], merged[number]
+                yield from _relaxed(own, both, rules, f"{name}-{number}", (*keys, number))
     for structure, groups in own.groups.items():
         for group, said in groups.items():
             had = base.groups.get(structure, {}).get(group)
@@ -130,22 +134,28 @@ def least(group: GroupProfile) -> int | None:
 
 
 def _relaxed(
-    own: Profile, base: Element, rules: Element, path: str, keys: tuple[str | int, ...]
+    own: Profile, both: tuple[Element, Element], rules: Element, path: str, keys: tuple[str | int, ...]
 ) -> Iterator[tuple[str, str]]:
-    for key in ("verb", "usage"):
-        if key in rules.model_fields_set and any(
-            required(base, version) and not required(rules, version) for version in VERSIONS
-        ):
+    """`both` are the element as it was and as it is with the rules."""
+    base, merged = both
+    if any(required(base, version) and not required(merged, version) for version in VERSIONS):
+        for key in [each for each in _ASKING if each in rules.model_fields_set][:1]:
             yield _spot(own, (*keys, key)), path
     for number, part in rules.components.items():
         if number in base.components:
             below = (*keys, "components", number)
-            yield from _relaxed(own, base.components[number], part, f"{path}.{number}", below)
+            parts = base.components[number], merged.components[number]
+            yield from _relaxed(own, parts, part, f"{path}.{number}", below)
 
 
 def required(element: Element, version: str) -> bool:
-    """True when the element is R, or SHALL have a value, in that version."""
-    return by_version(element.usage, version) == "R" or by_version(element.verb, version) is Verb.SHALL
+    """True when the element is R, SHALL have a value, or has to come at least once, and exists in that version."""
+    usage, verb, least_once = by_version(element.usage, version), by_version(element.verb, version), False
+    if isinstance(element, FieldProfile):
+        if element.since is not None and not element.pre_adopted and not at_least(version, element.since):
+            return False
+        least_once = element.cardinality is not None and not element.cardinality.startswith("0")
+    return usage == "R" or verb is Verb.SHALL or (least_once and usage in (None, "O") and verb in (None, Verb.MAY))
 
 
 def _spot(profile: Profile, keys: tuple[str | int, ...]) -> str:

@@ -260,6 +260,13 @@ class Profile(Strict):
     dialect: Dialect | None = None
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        ids = [each.id for each in self.statements]
+        if twice := sorted({each for each in ids if ids.count(each) > 1}):
+            raise ValueError(f"statements: the id '{twice[0]}' is there twice")
+        return self
+
     @property
     def places(self) -> dict[str, str]:
         """`file:line` of every key of the file and of those that it extends: `segments.AUT.fields.2.verb`."""

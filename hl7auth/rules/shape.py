@@ -32,7 +32,22 @@ def own_structures(profile: Profile, dictionary: Dictionary) -> dict[str, Node]:
             for group, rules in groups.items():
                 root = _changed(profile, root, _Change(structure, group, tuple(group.split(".")), rules))
             roots[structure] = root
+    _refuse_lesser_structures(profile, dictionary, roots)
     return roots
+
+
+def _refuse_lesser_structures(profile: Profile, dictionary: Dictionary, roots: dict[str, Node]) -> None:
+    """An event of HL7's that is given another structure still needs what HL7 requires. Raises ConfigError."""
+    for event, structure in profile.events.items():
+        kind, _, trigger = event.partition("^")
+        usual = dictionary.structure_of(kind, trigger)
+        root = roots.get(structure) or dictionary.structures.get(structure)
+        if root is None or usual is None or usual == structure:
+            continue
+        for path in relaxed_places(replace(root, name=usual), dictionary):
+            if path not in profile.departs:
+                place = f"{profile.place('events', event) or profile.profile}: events.{event}"
+                raise ConfigError(f"{place}: HL7 requires {path}; to relax it, name it in departs: [{path}]")
 
 
 def _parsed(profile: Profile, dictionary: Dictionary, name: str, text: str) -> Node:

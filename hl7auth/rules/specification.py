@@ -12,13 +12,13 @@ from hl7auth.rules.elements import table_of
 from hl7auth.rules.finding import Category, Finding
 from hl7auth.rules.place import Path
 from hl7auth.rules.predicate import Condition
-from hl7auth.rules.rule import ElementRule, FieldRule, Where
+from hl7auth.rules.rule import ElementRule, FieldRule, SegmentRules, Where
 from hl7auth.rules.shape import names_place
 from hl7auth.wire.ack import Location
 from hl7auth.wire.versions import VERSIONS
 
 _RULE_ID = re.compile(
-    r"([A-Z][A-Z0-9]{2})-(\d+)(?:\.\d+){0,2}\.(?:usage|cardinality|length|conformance_length|truncated|type|table"
+    r"([A-Z][A-Z0-9]{2})-(\d+)(?:\.(\d+))?(?:\.\d+)?\.(?:usage|cardinality|length|conformance_length|truncated|type|table"
     r"|constant|unexpected)"
 )
 _OTHER_RULES = re.compile(r"structure\.(?:sequence|cardinality|unexpected|missing)|wire\.[a-z-]+|check\.limit")
@@ -116,11 +116,26 @@ def _of_severities(profile: CompiledProfile) -> Iterator[Finding]:
     for rule in profile.profile.severities:
         match = _RULE_ID.fullmatch(rule)
         known = profile.segments.get(match[1]) if match else None
-        if known is not None or rule in statements or _OTHER_RULES.fullmatch(rule):
+        if rule in statements or _OTHER_RULES.fullmatch(rule):
+            continue
+        if match is not None and known is not None and _has_place(profile, known, match):
             continue
         text = f"severities names '{rule}', which is no rule of this profile"
         source = Where(profile.profile.places, (("severities", rule),)).source()
         yield _fault(rule, "", text, "constraint", source, "Name a rule as findings do, like AUT-13.usage.")
+
+
+def _has_place(profile: CompiledProfile, rules: SegmentRules, rule: re.Match[str]) -> bool:
+    """True when the segment has that field, and its data type that component, in this version or in the last."""
+    number = int(rule[2])
+    if not _exists(profile, Path("", rules.name, number)):
+        return False
+    component = int(rule[3] or 0)
+    if not component or number >= len(rules.fields):
+        return True
+    types = [each.datatypes.get(rules.fields[number].datatype) for each in (profile.dictionary, _newest())]
+    known = [len(parts) for parts in types if parts]
+    return not known or component <= max(known)
 
 
 def _is_anywhere(root: Node, structure: str, path: tuple[str, ...]) -> bool:
@@ -137,6 +152,10 @@ def _of_groups(profile: CompiledProfile) -> Iterator[Finding]:
             yield _fault("structure", "", text, "structure", source, "Describe the structure in `structures`.")
     for structure, groups in profile.profile.groups.items():
         root = profile.structures.get(structure)
+        if root is None and not any(structure in dictionary(version).structures for version in VERSIONS):
+            text = f"neither the profile nor HL7 has a structure {structure}: what is said of it is not checked"
+            source = Where(profile.profile.places, (("groups", structure),)).source()
+            yield _fault("structure", "", text, "structure", source, "Describe the structure in `structures`.")
         for group in groups if root else ():
             if root and not _is_anywhere(root, structure, tuple(group.split("."))):
                 text = f"{structure} of HL7 has no {group}: what the profile says of it is not checked"

@@ -1,4 +1,4 @@
-"""Opening the database: the engine, SQLite's pragmas, and the schema's revision.
+"""Opening the database: the engine, what each session of SQLite or PostgreSQL is told, and the schema's revision.
 
 Imports sqlalchemy, alembic (only when a migration runs) and errors.
 """
@@ -6,7 +6,7 @@ Imports sqlalchemy, alembic (only when a migration runs) and errors.
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -17,24 +17,66 @@ HEAD = "0003"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
+_OLDEST_SERVER = 150_000
+"""PostgreSQL 15, as it tells its version itself."""
+
+_WAIT = {"connect_timeout": 2, "tcp_user_timeout": 5_000}
+"""Seconds for a new connection, and milliseconds for what a server does not confirm; a URL may say otherwise."""
+
+_WRITE_LOCK = "SELECT pg_advisory_xact_lock(4715)"
+"""Whatever the number: nobody else takes such locks in a database of ours."""
+
 
 def open_database(url: str, *, create: bool = True) -> Engine:
     """An engine for the URL, not yet connected. Raises UserError for a URL nobody understands or a missing file.
 
     SQLite: WAL, and synchronous=FULL, so that a commit has reached the disk when it returns. Transactions are begun by
     us (the driver begins them too late), and as IMMEDIATE, so that a writer waits at its start and not in the middle.
+
+    PostgreSQL: READ COMMITTED, so that who waited for another writer then sees what it wrote, and synchronous_commit.
     """
+    shown = url
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            _prepare_file(parsed.database, create)
+        shown = parsed.render_as_string()
+        backend = parsed.get_backend_name()
+        if backend == "postgresql":
+            return _on_server(parsed)
+        if backend != "sqlite":
+            parsed.get_dialect()  # says so where it is none at all
+            raise ArgumentError("only sqlite:// and postgresql:// will do")
+        _prepare_file(parsed.database, create)
         engine = create_engine(parsed)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise UserError(f"can not open the database '{url}': {error}") from None
-    if parsed.get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _set_pragmas)
-        event.listen(engine, "begin", _begin)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise UserError(f"can not open the database '{shown}': {error}") from None
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def _on_server(url: URL) -> Engine:
+    """An engine for PostgreSQL by psycopg 3."""
+    if url.get_driver_name() != "psycopg":
+        raise ArgumentError("the driver is psycopg: postgresql://")
+    waits = {name: value for name, value in _WAIT.items() if name not in url.query}
+    try:
+        # a connection that a restart of the server has cut is found before it is given out
+        engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args=waits)
+    except ImportError as error:
+        raise ArgumentError(f"{error}: pip install 'hl7auth[postgres]'") from None
+    event.listen(engine, "connect", _set_session)
+    return engine
+
+
+def lock_writers(connection: Connection) -> None:
+    """Makes this transaction the only one that takes messages in; waits for another, as SQLite does at BEGIN.
+
+    One lock for all, and not one for each authorization: what a message touches is known only when it has been looked
+    up (a referral has members, a request has answers), and the order of the commits has to be the order of the ids.
+    What was committed before is seen by every statement after this one. Raises OperationalError after two seconds.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_WRITE_LOCK)
 
 
 def connect(engine: Engine) -> Connection:
@@ -42,7 +84,8 @@ def connect(engine: Engine) -> Connection:
     try:
         return engine.connect()
     except DBAPIError as error:
-        raise UserError(f"can not open the database {engine.url.render_as_string()}: {error.orig}") from None
+        said = str(error.orig).strip().partition("\n")[0]
+        raise UserError(f"can not open the database {engine.url.render_as_string()}: {said}") from None
 
 
 def revision(connection: Connection) -> str | None:
@@ -96,7 +139,11 @@ def _migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with engine.begin() as connection:
+    with connect(engine) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            # another process may be at it; what takes long is waited for, and then there is nothing left to do
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        lock_writers(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -127,10 +174,28 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads_only") else "BEGIN IMMEDIATE")
 
 
+def _set_session(connection: Any, _record: object) -> None:
+    """What a server, a role or a database may have set otherwise. Raises UserError for a server that is too old."""
+    if connection.info.server_version < _OLDEST_SERVER:
+        connection.close()
+        raise UserError("the database server is older than PostgreSQL 15")
+    cursor = connection.cursor()
+    if cursor.execute("SHOW synchronous_commit").fetchone()[0] == "off":
+        cursor.execute("SET synchronous_commit = on")
+    cursor.execute("SET lock_timeout = '2s'")  # as long as with SQLite
+    cursor.close()
+    connection.commit()  # or the first rollback takes it back
+
+
 def soundness(engine: Engine) -> list[str]:
-    """What SQLite's own check finds wrong; empty for a sound database, and for servers that check themselves."""
-    if engine.dialect.name != "sqlite":
-        return []
+    """What is wrong with the store itself; empty for a sound one.
+
+    SQLite checks its file. A server checks itself, but has to keep what it confirms: with `fsync = off` it does not.
+    """
     with connect(engine.execution_options(reads_only=True)) as connection:
-        found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
-    return [] if found == ["ok"] else found
+        if engine.dialect.name == "sqlite":
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
+            return [] if found == ["ok"] else found
+        names = ("fsync", "full_page_writes")
+        off = [name for name in names if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off"]
+        return [f"the server runs with {name} = off: a power cut loses what was confirmed" for name in off]

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.domain.intent import Change
+from hl7auth.errors import UserError
 from hl7auth.flow.decision import Outcome, decide, failed
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
-from hl7auth.store.database import connect
+from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.known import PARTY, KnownToBatch
 
@@ -38,24 +39,27 @@ class Journal:
     """The one writer of a process. Not thread-safe: whoever owns it commits one batch after the other.
 
     Where several processes write, `new_id` numbers the messages once more inside of the transaction, so that ids grow
-    in the order of the commits: that is the order in which the archive is read, and replayed.
+    in the order of the commits: that is the order in which the archive is read, and replayed. On a server there may
+    always be several, each with ids of its own: there the journal numbers them whoever made them.
     """
 
     def __init__(self, engine: Engine, new_id: Callable[[], int] | None = None) -> None:
         self._engine = engine
         self._new_id = new_id
         self._connection: Connection | None = None
+        self._in_doubt: list[Outcome] = []
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The outcomes of the plans, in order, each durable, or `failed` where that could not be had. Never raises.
 
         A batch that the database refuses is tried again message by message, so that one can not hurt the others. Where
         the database itself is the trouble (locked, full, gone), all are told at once instead: to try each would keep
-        every sender waiting as many times.
+        every sender waiting as many times. Only where a connection is lost, or two transactions were in each other's
+        way, the batch is tried once more as a whole: the server may be back already.
         """
         try:
-            return self._commit(plans)
-        except OperationalError as error:
+            return self._commit_again(plans)
+        except (OperationalError, UserError) as error:
             self._give_up(error, len(plans))
             return [failed(plan) for plan in plans]
         except Exception as error:
@@ -70,12 +74,28 @@ class Journal:
             self._connection.close()
             self._connection = None
 
+    def _commit_again(self, plans: Sequence[Plan]) -> list[Outcome]:
+        self._in_doubt = []
+        try:
+            return self._commit(plans)
+        except OperationalError as error:
+            if not (error.connection_invalidated or _in_the_way(error)):
+                raise
+            log("store.again", "a batch is tried again", level=logging.WARNING, messages=len(plans))
+            self._forget()
+            return self._commit(plans)
+
     def _commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         if self._connection is None:
             self._connection = connect(self._engine)
         connection = self._connection
         with connection.begin():
-            if self._new_id is not None:
+            lock_writers(connection)
+            if self._in_doubt and _is_stored(connection, self._in_doubt):
+                return self._in_doubt
+            if connection.dialect.name == "postgresql":
+                plans = _numbered_behind(connection, plans)
+            elif self._new_id is not None:
                 plans = _numbered(plans, _behind(connection, self._new_id), self._new_id)
             known = KnownToBatch(connection)
             known.load(plans)
@@ -85,15 +105,56 @@ class Journal:
                 known.apply(outcome)
                 outcomes.append(outcome)
             _write(connection, outcomes)
+            self._in_doubt = outcomes
         return outcomes
 
     def _give_up(self, error: Exception, count: int) -> None:
-        action = "store.failed" if isinstance(error, SQLAlchemyError) else "journal.failed"
+        action = "store.failed" if isinstance(error, SQLAlchemyError | UserError) else "journal.failed"
         log(action, "a batch could not be committed", level=logging.ERROR, error=True, messages=count)
+        self._forget()
+
+    def _forget(self) -> None:
         try:
             self.close()
         except SQLAlchemyError:
             self._connection = None
+
+
+_IN_THE_WAY = ("40001", "40P01")
+"""Serialization failure and deadlock, as SQL names them."""
+
+
+def _in_the_way(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _IN_THE_WAY
+
+
+def _is_stored(connection: Connection, outcomes: Sequence[Outcome]) -> bool:
+    """Did a batch reach the disk whose commit was never confirmed? Another writer may have taken its first id."""
+    plan = outcomes[0].plan
+    sql = "SELECT 1 FROM message WHERE id = %s AND control_id = %s AND digest = %s AND received_at = %s AND peer = %s"
+    values = (plan.message_id, plan.header.control_id, plan.digest, plan.received_at, plan.peer)
+    return connection.exec_driver_sql(sql, values).first() is not None
+
+
+def _numbered_behind(connection: Connection, plans: Sequence[Plan]) -> list[Plan]:
+    """The plans with ids behind all that are stored, and with control ids of replies that nobody else has.
+
+    Ids are given as they were planned wherever they can be: a message and its two replies have three in a row.
+    """
+    last: int = connection.exec_driver_sql("SELECT max(id) + 2 FROM message").scalar() or 0
+    numbered = []
+    for plan in plans:
+        number = max(last + 1, plan.message_id)
+        last = number + 2
+        if number != plan.message_id:
+            plan = _renumbered(plan, number)._replace(reply_ids=(str(number + 1), str(last)))  # noqa: PLW2901
+        numbered.append(plan)
+    return numbered
+
+
+def _renumbered(plan: Plan, number: int) -> Plan:
+    intent = plan.intent._replace(message_id=number) if plan.intent is not None else None
+    return plan._replace(message_id=number, intent=intent)
 
 
 _MOST_WAITED = 100_000
@@ -114,12 +175,7 @@ def _behind(connection: Connection, new_id: Callable[[], int]) -> int:
 def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> list[Plan]:
     """The plans with ids from `first` on, in the order in which they are decided."""
     numbers = [first, *(new_id() for _ in plans[1:])]
-    return [
-        plan._replace(
-            message_id=number, intent=plan.intent._replace(message_id=number) if plan.intent is not None else None
-        )
-        for plan, number in zip(plans, numbers, strict=True)
-    ]
+    return [_renumbered(plan, number) for plan, number in zip(plans, numbers, strict=True)]
 
 
 def _decide(plan: Plan, known: KnownToBatch) -> Outcome:

@@ -99,7 +99,9 @@ class KnownToBatch:
 
     def asked_by(self, control_id: str) -> list[Record]:
         """The current requests that a message with this control id made."""
-        return [self._records[key] for key in sorted(self._by_control.get(control_id, ()))]
+        found = [self._records[key] for key in sorted(self._by_control.get(control_id, ()))]
+        # a request that was made again in this batch is known by its new control id alone, as in the store
+        return [each for each in found if each.control_id == control_id]
 
     @property
     def _mark(self) -> str:
@@ -115,13 +117,16 @@ class KnownToBatch:
     def _load_stored(self, wanted: list[tuple[str, int]]) -> None:
         for some in _slices(wanted, _MOST_PARAMETERS // 2):
             sql = _same_message_sql(len(some), self._mark)
-            for row in self._connection.exec_driver_sql(sql, tuple(value for pair in some for value in pair)):
+            values: tuple[object, ...] = tuple(value for pair in some for value in pair)
+            if self._mark == "%s":
+                values = ([pair[0] for pair in some], [pair[1] for pair in some])
+            for row in self._connection.exec_driver_sql(sql, values):
                 self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
 
     def _load_records(self, column: str, wanted: Iterable[str]) -> None:
         for some in _slices(sorted(wanted), _MOST_PARAMETERS):
             sql = _records_sql(column, len(some), self._mark)
-            for row in self._connection.exec_driver_sql(sql, tuple(some)):
+            for row in self._connection.exec_driver_sql(sql, (list(some),) if self._mark == "%s" else tuple(some)):
                 self._remember(read_record(row))
 
 
@@ -153,10 +158,15 @@ def _filled(sql: str, mark: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _same_message_sql(count: int, mark: str) -> str:
-    """A join, because SQLite scans the whole table for `(a, b) IN (VALUES ...)`."""
-    pairs = ", ".join([f"({mark}, {mark})"] * count)
+    """A join, because SQLite scans the whole table for `(a, b) IN (VALUES ...)`.
+
+    PostgreSQL gets two arrays: one statement for every size of a batch, which it prepares once.
+    """
+    pairs = "VALUES " + ", ".join([f"({mark}, {mark})"] * count)
+    if mark == "%s":
+        pairs = "SELECT * FROM unnest(%s::text[], %s::bigint[])"
     return (
-        f"WITH wanted (control, content) AS (VALUES {pairs})"
+        f"WITH wanted (control, content) AS ({pairs})"
         " SELECT control_id, digest, id, accept_ack, reply FROM wanted"
         " JOIN message ON control_id = control AND digest = content WHERE disposition = 'accepted'"
     )
@@ -168,7 +178,5 @@ _CONDITIONS = {"key": "", "referral": " AND referral <> ''", "control_id": " AND
 
 @lru_cache(maxsize=2048)
 def _records_sql(column: str, count: int, mark: str) -> str:
-    marks = ", ".join([mark] * count)
-    return (
-        f"SELECT {_COLUMNS} FROM authorization_version WHERE {column} IN ({marks}) AND current = 1{_CONDITIONS[column]}"
-    )
+    chosen = "= ANY(%s::text[])" if mark == "%s" else f"IN ({', '.join([mark] * count)})"
+    return f"SELECT {_COLUMNS} FROM authorization_version WHERE {column} {chosen} AND current = 1{_CONDITIONS[column]}"

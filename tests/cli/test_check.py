@@ -275,3 +275,19 @@ def test_it_starts_without_what_it_does_not_need(tmp_path: Path) -> None:
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT, check=True
     )
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "junit", "html"])
+def test_a_report_tells_no_value_that_stands_where_a_code_should(tmp_path: Path, form: str) -> None:
+    head = "MSH|^~\\&|A|B|C|D|20260101||{event}|1|P|{version}||||||{charset}"
+    tails = (
+        head.format(event="RQA^Quillfeather", version="2.5", charset=""),
+        head.format(event="RQA^I08", version="Quillfeather", charset=""),
+        head.format(event="RQA^I08", version="2.5", charset="Quillfeather"),
+        "BHS|^~\\&\r" + head.format(event="RQA^I08", version="2.5", charset="") + "\rBTS|Quillfeather",
+    )
+    for number, text in enumerate(tails):
+        (tmp_path / f"{number}.hl7").write_text(text + "\r")
+    result = CliRunner().invoke(app, ["check", str(tmp_path), "--format", form], env=ENVIRONMENT)
+    assert result.exit_code == 2
+    assert "Quill" not in result.output

@@ -226,7 +226,12 @@ def test_an_aut_says_more_than_rf1_1() -> None:
         ("PID|||90002||Quill^I||19800102", False),  # the payor's own number of the same person
         ("PID|||90002||QUILL^Ivo", False),
         ("PID|||90002^^^NORTH||Reed^Ada||19800102", False),
-        ("PID|||77001||Reed^Ada||19751212", False),  # a corrected name or birth date
+        ("PID|||77001||Reed^Ada||19800102", False),  # a corrected name
+        ("PID|||77001||Quill^Ivo||19751212", False),  # a corrected birth date
+        ("PID|||77001^^^NORTH||Reed^Ada||19751212", False),  # whose number it is decides
+        ("PID|||77001||Reed^Ada||19751212", True),  # a short number that somebody else gives out too
+        ("PID|||77001^^^WEST||Reed^Ada||19751212", True),
+        ("PID|||77001^^^WEST||Quill^Ivo||19800102", False),
     ],
 )
 def test_a_number_of_another_patient_is_not_known(make: Any, pid: str, is_other: bool) -> None:

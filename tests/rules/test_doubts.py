@@ -86,3 +86,21 @@ def test_every_doubt_names_its_line(tmp_path: Path) -> None:
 def test_a_profile_that_can_not_be_compiled_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="requires AUT-2"):
         found(tmp_path, "segments: {AUT: {fields: {2: {verb: MAY}}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ("segments: {AUT: {fields: {3: {verb: SHOULD, condition: AUT-1 valued}}}}", "AUT-3: the condition has no"),
+        ("groups: {RQA_I08: {DG1: {verb: SHOULD}}}", "RQA_I08.DG1: nothing is said of a group that should come"),
+        ("groups: {RQX_I08: {DG1: {verb: SHALL}}}", "structure: neither the profile nor HL7 has a structure RQX_I08"),
+        ("segments: {AUT: {}}\nseverities: {AUT-99.usage: error}", "AUT-99.usage: severities names 'AUT-99.usage'"),
+        ("segments: {AUT: {}}\nseverities: {AUT-6.9.table: error}", "AUT-6.9.table: severities names"),
+    ],
+)
+def test_a_rule_without_effect_is_doubted(text: str, doubt: str, tmp_path: Path) -> None:
+    assert [each for each in found(tmp_path, text) if each.startswith(doubt)]
+
+
+def test_a_severity_for_a_component_that_is_there_is_not(tmp_path: Path) -> None:
+    assert found(tmp_path, "segments: {AUT: {}}\nseverities: {AUT-6.4.table: warning}") == []

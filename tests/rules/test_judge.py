@@ -416,3 +416,10 @@ def test_a_pre_adopted_field_is_welcome(tmp_path: Path) -> None:
 def test_a_pre_adopted_field_without_a_verb_is_welcome(tmp_path: Path) -> None:
     profile = own_profile(tmp_path, "segments: {AUT: {fields: {14: {pre_adopted: true, type: CWE}}}}")
     assert told(profile, "AUT||ACME" + "|" * 12 + "AP") == []
+
+
+def test_a_code_may_hold_a_sign_that_is_escaped(tmp_path: Path) -> None:
+    text = "segments: {AUT: {fields: {3: {table: X1}}}}\ntables: {X1: {kind: hl7, values: {'A&B': t, C: u}}}"
+    rules = own_profile(tmp_path, text)
+    assert told(rules, r"AUT||ACME|A\T\B") == []
+    assert told(rules, r"AUT||ACME|A\S\B") == ["error 103 AUT-3.table AUT-3"]

@@ -154,3 +154,40 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
         compiled_from(tmp_path, "", text)
     assert said in str(caught.value)
     assert f"{tmp_path / 'site.yaml'}:4" in str(caught.value) or f"{tmp_path / 'site.yaml'}:5" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "key"),
+    [
+        ("cardinality: 1..1", "cardinality: 0..1", "cardinality"),
+        ("cardinality: 2..*", "verb: MAY", "verb"),
+        ("verb: SHALL", 'since: "2.6"', "since"),
+        ('verb: SHALL, since: "2.8"', 'since: "2.9"', "since"),
+    ],
+)
+def test_a_requirement_is_let_go_in_no_other_way_either(tmp_path: Path, base: str, own: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"fields\.1\.{key}: AUT-1 is required by 'base'"):
+        compiled_from(tmp_path, PAYOR % base, PAYOR % own)
+
+
+def test_what_hl7_requires_is_not_put_off_to_a_later_version(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fields\.2\.since: HL7 2\.5 requires AUT-2"):
+        compiled_from(tmp_path, "segments: {}", 'segments: {AUT: {fields: {2: {since: "2.6"}}}}')
+
+
+def test_may_with_a_cardinality_that_asks_for_one_still_requires(tmp_path: Path) -> None:
+    rules = compiled_from(tmp_path, PAYOR % "verb: SHALL", PAYOR % "verb: MAY, cardinality: 1..1")
+    assert rules.segments["AUT"].fields[1].usage == "R"
+
+
+def test_an_event_keeps_what_hl7_requires_of_its_structure(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"events\.RPA\^I08: HL7 requires RPA_I08\.MSA"):
+        compiled_from(tmp_path, "segments: {}", "events: {RPA^I08: RQA_I08}")
+    said = "departs: [RPA_I08.MSA, RPA_I08.PROCEDURE]\nevents: {RPA^I08: RQA_I08}"
+    assert compiled_from(tmp_path, "segments: {}", said).structure_of("RPA", "I08") == "RQA_I08"
+
+
+def test_an_id_of_a_statement_stands_once(tmp_path: Path) -> None:
+    one = "{id: q, segment: AUT, holds: AUT-1 valued, text: t}"
+    with pytest.raises(ConfigError, match="the id 'q' is there twice"):
+        compiled_from(tmp_path, "segments: {}", f"statements: [{one}, {one}]")

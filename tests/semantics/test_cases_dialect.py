@@ -47,6 +47,17 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
         known.cache_clear()
 
 
+def test_the_channel_of_the_guide_is_one(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "howto" / "network-dialect.md"
+    path = tmp_path / "payor-network.yaml"
+    path.write_text(guide.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    trial = Trial(load_channel(path))
+    (reply,) = texts(trial.send(asks(VISIT, aut({8: "3"}), zau("0"))))
+    assert reply[0].split("|")[8] == "ZPA^Z02^ZPA_Z02"
+    trial.send(tells(VISIT, aut(), zau("7001", "B000")))
+    assert trial.statuses("7001@PAYER") == ["approved"]
+
+
 def zau(number: str = "", code: str = "", text: str = "") -> str:
     return f"ZAU||{number}|{code}^{text}" if code else f"ZAU||{number}"
 
@@ -177,3 +188,21 @@ def test_a_status_request_of_an_event_that_nobody_named_is_refused(hub: Channel)
     outcome = Trial(hub).send(asks(VISIT, event="Z09"))
     assert outcome.code == "AR"
     assert rules(outcome) == {"protocol.201"}
+
+
+@VERSIONS
+def test_p51_what_is_unknown_is_told_where_the_partner_writes_it(hub: Channel, version: str) -> None:
+    unknown = Trial(hub).send(asks(top=zau("7009"), event="Z04", version=version))
+    assert [finding.path for finding in unknown.findings if finding.code == "204"] == ["ZAU-2"]
+    nothing = Trial(hub).send(asks(top=zau("0"), event="Z04", version=version))
+    assert [finding.location.segment for finding in nothing.findings if finding.code == "204"] == ["ZAU"]
+
+
+@VERSIONS
+def test_p34_a_partners_own_segment_deletes_no_set(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
+    outcome = trial.send(tells(VISIT, top='ZAU|""|""|""', version=version, control_id="D2"))
+    assert "AUT.delete-set" not in {finding.rule for finding in outcome.findings}
+    assert trial.statuses("7001@PAYER") == ["approved"]

@@ -1,4 +1,4 @@
-"""The journal on a real file: what is durable, what one bad message does to a batch, duplicates, versions."""
+"""The journal on a real file and a real server: what is durable, what a bad message does to a batch, duplicates."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +14,23 @@ from hl7auth.store import journal
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
 from tests.engine import answer, channel, request
+from tests.store import postgres
 
 new_id = ids()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    yield from opened(f"sqlite:///{tmp_path}/store.db" if request.param == "sqlite" else postgres.shared().database())
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/store.db")
+def sqlite(tmp_path: Path) -> Iterator[Engine]:
+    yield from opened(f"sqlite:///{tmp_path}/store.db")
+
+
+def opened(url: str) -> Iterator[Engine]:
+    engine = open_database(url)
     upgrade(engine)
     yield engine
     engine.dispose()
@@ -54,9 +64,9 @@ def rows(engine: Engine, sql: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
-def test_the_pragmas_that_make_a_commit_durable(engine: Engine) -> None:
-    assert rows(engine, "PRAGMA journal_mode") == [("wal",)]
-    assert rows(engine, "PRAGMA synchronous") == [(2,)]  # FULL
+def test_the_pragmas_that_make_a_commit_durable(sqlite: Engine) -> None:
+    assert rows(sqlite, "PRAGMA journal_mode") == [("wal",)]
+    assert rows(sqlite, "PRAGMA synchronous") == [(2,)]  # FULL
 
 
 def test_message_reply_and_authorization_are_written_together(engine: Engine, store: Journal, planned: Planner) -> None:
@@ -199,18 +209,20 @@ def test_a_message_that_breaks_the_batch_hurts_only_itself(
 def test_a_row_the_database_refuses_is_tried_alone_and_its_neighbours_live(
     engine: Engine, store: Journal, planned: Planner
 ) -> None:
+    refuse_bad = {
+        "sqlite": "CREATE TRIGGER no BEFORE INSERT ON message WHEN NEW.control_id = 'BAD'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END",
+        "postgresql": "ALTER TABLE message ADD CHECK (control_id <> 'BAD')",
+    }
     with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TRIGGER no BEFORE INSERT ON message WHEN NEW.control_id = 'BAD'"
-            " BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
+        connection.exec_driver_sql(refuse_bad[engine.dialect.name])
     outcomes = store.commit(planned(request("C1"), request("BAD", number="PA7"), request("C2")))
     assert [outcome.code for outcome in outcomes] == ["AA", "AE", "AA"]
     assert rows(engine, "SELECT control_id FROM message ORDER BY control_id") == [("C1",), ("C2",)]
     assert rows(engine, "SELECT 1 FROM authorization_version WHERE key = 'PA7@ACME'") == []
 
 
-def test_every_look_up_uses_an_index(engine: Engine) -> None:
+def test_every_look_up_uses_an_index(sqlite: Engine) -> None:
     from hl7auth.store import known
 
     queries = [
@@ -219,7 +231,7 @@ def test_every_look_up_uses_an_index(engine: Engine) -> None:
     ]
     for sql in queries:
         count = sql.count("?") - sql.count("'?'")
-        with engine.connect() as connection:
+        with sqlite.connect() as connection:
             steps = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql, tuple(["x"] * count)).fetchall()
         texts = [str(step[3]) for step in steps]
         assert not [

@@ -48,3 +48,22 @@ def statements(folder: Path, size: int, raws: list[bytes]) -> int:
 )
 def test_the_statements_of_a_batch_do_not_grow_with_what_is_stored(tmp_path: Path, raws: list[bytes]) -> None:
     assert statements(tmp_path, 2, raws) == statements(tmp_path, 60, raws)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
+def test_a_request_made_again_is_known_by_its_new_control_id_alone(tmp_path: Path, together: bool) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/known.db")
+    upgrade(engine)
+    journal = Journal(engine)
+    head = {"version": "2.5", "referral": "R1"}
+    raws = [
+        request(VISIT, aut({8: "3"}), control_id="C1", **head),
+        request(VISIT, aut({8: "9"}), control_id="C2", event="I09", **head),
+        answer(VISIT, granted("PA1"), to="C1"),
+    ]
+    plans = [plan(raw, shipped_channel(), now(), new_id) for raw in raws]
+    batches = [plans] if together else [[each] for each in plans]
+    outcomes = [outcome for batch in batches for outcome in journal.commit(batch)]
+    assert [change.record.key for change in outcomes[-1].changes] == ["PA1@ACME"]
+    journal.close()
+    engine.dispose()
