@@ -3,6 +3,7 @@
 Imports typer, cli.common, and inside the commands observe, domain, flow and the store.
 """
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -137,7 +138,7 @@ def why(
     from hl7auth.flow.channel import load_channels
     from hl7auth.store.history import read_why
 
-    known = {channel.name: channel for channel in load_channels(channels)}
+    known = {channel.name: channel for channel in load_channels(channels, os.environ)}
     with reading(database) as connection:
         entry = read_why(connection, key, field, known)
     show(entry, output, lambda it: "\n".join(it["story"]))
@@ -150,7 +151,7 @@ def _clocks(folder: Path | None) -> "Callable[[str], Clocks]":
 
     @cache
     def files() -> "dict[str, ChannelFile]":
-        return {channel.name: channel.file for channel in load_channels(folder)}
+        return {channel.name: channel.file for channel in load_channels(folder, os.environ)}
 
     def clocks_of(name: str) -> Clocks:
         file = files().get(name)

@@ -3,6 +3,7 @@
 Imports flow and errors.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,14 @@ def load(path: Path) -> "Channel":
     """The channel of a file. Raises ConfigError."""
     from hl7auth.flow.channel import load_channel
 
-    return load_channel(path)
+    return load_channel(path, os.environ)
 
 
 def load_folder(folder: Path | None) -> "list[Channel]":
     """The channels of a folder, or the shipped ones. Raises ConfigError."""
     from hl7auth.flow.channel import load_channels
 
-    return load_channels(folder)
+    return load_channels(folder, os.environ)
 
 
 def chosen(name: str, folder: Path | None) -> "Channel":

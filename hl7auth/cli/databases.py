@@ -3,6 +3,7 @@
 Imports typer, cli.common, rich (for the progress bar), and inside the commands flow and the store.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def _rebuild(engine: "Engine", channels: ChannelFolder) -> "Report":
     from hl7auth.store.rebuild import rebuild
 
     with _progress() as moved:
-        return rebuild(engine, {channel.name: channel for channel in load_channels(channels)}, moved)
+        return rebuild(engine, {channel.name: channel for channel in load_channels(channels, os.environ)}, moved)
 
 
 def _entry(report: "Report") -> dict[str, Any]:

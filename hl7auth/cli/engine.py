@@ -3,6 +3,7 @@
 Imports typer, cli.common, and inside the commands net, server and the bench.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def serve(
     from hl7auth.server import run
 
     log_to_stderr()
-    run(load_channels(channels), database, typer.echo, workers)
+    run(load_channels(channels, os.environ), database, typer.echo, workers)
 
 
 def send(

@@ -3,6 +3,7 @@
 Imports typer, cli.common, and inside the command flow, domain and rules.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from hl7auth.flow.decision import Outcome
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Messages, MLLP captures or batch files; - is standard input.")
+    list[Path] | None,
+    typer.Argument(
+        metavar="[FILE...]",
+        help="Messages, MLLP captures or batch files; - is standard input. Without any, the tests of the channel.",
+    ),
 ]
 
 
@@ -24,19 +29,21 @@ def add(app: typer.Typer) -> None:
 
 
 def plan(
-    files: Files,
     channel: Annotated[str, typer.Option(envvar="HL7AUTH_CHANNEL", help="Name of the channel.", metavar="NAME")],
+    files: Files = None,
     channels: ChannelFolder = None,
     output: Output = Format.TEXT,
 ) -> None:
     """What would happen and be answered if an empty store received the messages; stores nothing."""
+    from hl7auth.cli.channel_tests import stories
     from hl7auth.flow.channel import find_channel
     from hl7auth.flow.trial import try_out
 
-    chosen = find_channel(channel, channels)
-    messages = messages_of(files)
-    outcomes = try_out([message for _, message in messages], chosen)
-    entries = [_outcome_entry(name, outcome) for (name, _), outcome in zip(messages, outcomes, strict=True)]
+    chosen = find_channel(channel, channels, os.environ)
+    entries = []
+    for messages in [messages_of(files)] if files else stories(chosen):
+        outcomes = try_out([message for _, message in messages], chosen)
+        entries += [_outcome_entry(name, outcome) for (name, _), outcome in zip(messages, outcomes, strict=True)]
     show(entries, output, lambda found: "\n\n".join(_outcome_text(entry) for entry in found))
 
 

@@ -1,6 +1,7 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, flow.destination and flow.route, rules, wire.charset (known names), resources and errors only.
+Imports domain.terms, flow.channel_values, flow.destination and flow.route, rules, wire.charset (known names),
+resources and errors only.
 """
 
 from collections.abc import Collection
@@ -11,12 +12,13 @@ from pydantic import Field, field_validator, model_validator
 
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
+from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, load_filled
 from hl7auth.flow.destination import NAME, Destination, OrderBy
 from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import resolved
-from hl7auth.rules.strict_yaml import Strict, load, place
+from hl7auth.rules.strict_yaml import Strict, place
 from hl7auth.wire import charset
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.versions import VERSIONS
@@ -70,8 +72,11 @@ class Clocks(Strict):
 
 
 class ChannelFile(Strict):
-    """The shape of a channel file. `errors` says what findings of severity error do to a message, `tells`
-    which findings the ERR segments of an ACK speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates."""
+    """The shape of a channel file.
+
+    `errors` says what findings of severity error do to a message, `tells` which findings the ERR segments of an ACK
+    speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates.
+    """
 
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
@@ -136,9 +141,12 @@ class Channel(Strict):
         return self.file.channel
 
 
-def load_channel(path: Path) -> Channel:
-    """One channel file. Raises ConfigError, also when its profile is unknown or wrong."""
-    file = load(path, ChannelFile)
+def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT) -> Channel:
+    """One channel file, with values of the environment where it names them (`${PAYER_HOST}`).
+
+    Raises ConfigError, also when its profile is unknown or wrong.
+    """
+    file = load_filled(path, ChannelFile, environment)
     try:
         dialect = resolved(file.profile).dialect
     except ConfigError:
@@ -153,21 +161,21 @@ def load_channel(path: Path) -> Channel:
     return Channel(file=file, path=path)
 
 
-def load_channels(folder: Path | None = None) -> list[Channel]:
+def load_channels(folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> list[Channel]:
     """Every channel of a folder (default: the shipped ones), by name. Raises ConfigError."""
     folder = folder or shipped("channels")
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of channels")
-    channels = [load_channel(path) for path in sorted(folder.glob("*.yaml"))]
+    channels = [load_channel(path, environment) for path in sorted(folder.glob("*.yaml"))]
     if not channels:
         raise ConfigError(f"{folder}: no channel file (*.yaml)")
     _refuse_doubles(channels)
     return channels
 
 
-def find_channel(name: str, folder: Path | None = None) -> Channel:
+def find_channel(name: str, folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> Channel:
     """The channel of that name. Raises UserError listing the known ones."""
-    channels = {channel.name: channel for channel in load_channels(folder)}
+    channels = {channel.name: channel for channel in load_channels(folder, environment)}
     if name not in channels:
         raise UserError(f"unknown channel '{name}' (known: {', '.join(channels)})")
     return channels[name]

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
@@ -60,8 +61,8 @@ def _on_server(url: URL) -> Engine:
         raise ArgumentError("the driver is psycopg: postgresql://")
     waits = {name: value for name, value in _WAIT.items() if name not in url.query}
     try:
-        # a connection that a restart of the server has cut is found before it is given out
-        engine = create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True, connect_args=waits)
+        # who needs a connection for long keeps it; a pool would give out what a restart of the server has cut
+        engine = create_engine(url, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=waits)
     except ImportError as error:
         raise ArgumentError(f"{error}: pip install 'hl7auth[postgres]'") from None
     event.listen(engine, "connect", _set_session)

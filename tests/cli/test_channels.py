@@ -45,10 +45,15 @@ def keep(folder: Path, name: str, raw: bytes, channel: str = "north") -> Path:
 
 def channel(*words: str) -> Ran:
     """`hl7auth channel ...` in the process of the test."""
+    return hl7auth("channel", *words)
+
+
+def hl7auth(*words: str) -> Ran:
+    """`hl7auth ...`, likewise."""
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
-        mock.patch.object(sys, "argv", ["hl7auth", "channel", *words]),
+        mock.patch.object(sys, "argv", ["hl7auth", *words]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -296,3 +301,30 @@ def test_differences_in_words(folder: Path) -> None:
 def test_the_documents_are_json_alone() -> None:
     for words in (("check",), ("test",), ("list",), ("diff", "referral-intake", "referral-intake")):
         json.loads(channel(*words, "--format", "json").out)
+
+
+def test_values_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = "destinations: {payer: {mllp: {connect: 'tls:${PAYER_HOST}:${PAYER_PORT:-2575}'}}}\n"
+    write(folder, "north", more)
+    ran = channel("check", "north.yaml")
+    assert ran.code == 1
+    assert ran.out.startswith(
+        "north.yaml:3: destinations.payer.mllp.connect: the variable PAYER_HOST is not set "
+        "(set it, or give a default: ${PAYER_HOST:-...})"
+    )
+    monkeypatch.setenv("PAYER_HOST", "payer.example")
+    for words in (("check",), ("list",)):
+        assert channel(*words, "--channels", ".").code == 0
+    write(folder, "south", "destinations: {payer: {mllp: {connect: 'tls:payer.example:2576'}}}\n", listen=LOCAL)
+    ran = channel("diff", "north.yaml", "south.yaml")
+    assert "destinations.payer.mllp.connect is tls:payer.example:2576; it was tls:payer.example:2575" in ran.out
+
+
+def test_plan_without_files_tries_the_tests_of_the_channel(folder: Path) -> None:
+    for name in ("asked", "again"):
+        keep(folder, f"{name}.hl7", request())
+    ran = hl7auth("plan", "--channel", "north", "--channels", ".", "--format", "json")
+    assert [(each["file"], each["disposition"]) for each in ran.document] == [
+        ("again.hl7", "accepted"),
+        ("asked.hl7", "accepted"),  # each test has a store of its own
+    ]

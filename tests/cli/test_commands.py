@@ -290,7 +290,7 @@ def test_the_database_is_made_and_checked(tmp_path: Path) -> None:
     assert document("db", "upgrade", folder=tmp_path) == {
         "database": "sqlite:///var/hl7auth.db",
         "before": None,
-        "after": "0002",
+        "after": "0003",
     }
     assert document("db", "check", folder=tmp_path)["good"] is True
 

@@ -20,6 +20,8 @@ from hl7auth.flow.channel import (
     load_channel,
     load_channels,
 )
+from hl7auth.flow.destination import Destination, Mllp
+from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.versions import VERSIONS
@@ -35,6 +37,7 @@ accepts:
   versions: ["2.5", "2.8"]
   processing_ids: [P, T]
 errors: accept
+tells: warnings
 duplicates: strict
 fallback_charset: 8859/15
 snapshot:
@@ -58,6 +61,11 @@ limits:
   connections: 8
   idle_seconds: 30
   message_seconds: 2.5
+order_by: patient
+destinations:
+  payer: {mllp: {connect: "tcp:payer.example:2575"}}
+routes:
+  - {to: [payer], events: [RQA]}
 """
 
 
@@ -90,6 +98,7 @@ def test_every_key_is_read(folder: Path) -> None:
         profile="aut-standard",
         accepts=Accepts(messages=("RQA", "RPA"), versions=("2.5", "2.8"), processing_ids=("P", "T")),
         errors="accept",
+        tells="warnings",
         duplicates="strict",
         fallback_charset="8859/15",
         framing=Framing(lenient=False, max_bytes=65_536),
@@ -98,6 +107,9 @@ def test_every_key_is_read(folder: Path) -> None:
         action=Action(mixed="act", same_again="accept", contradiction="warn"),
         order=Order(older="park"),
         clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
+        order_by="patient",
+        destinations={"payer": Destination(mllp=Mllp(connect="tcp:payer.example:2575"))},
+        routes=(Route(to=("payer",), events=("RQA",)),),
     )
 
 
@@ -148,8 +160,9 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
         (MINIMAL + "erors: accept\n", "north.yaml:3: unknown key 'erors' (did you mean 'errors'?)"),
         (
             MINIMAL + "xyz: 1\n",
-            "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, duplicates, errors,"
-            " fallback_charset, framing, limits, listen, order, profile, snapshot, title)",
+            "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
+            " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, routes,"
+            " snapshot, tells, title)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",

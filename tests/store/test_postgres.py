@@ -184,7 +184,8 @@ def cut_after(connection: Connection) -> None:
 
 @pytest.mark.parametrize("happens", [cut_before, cut_after])
 def test_a_commit_that_is_cut_off_is_there_once(engine: Engine, happens: Callable[[Connection], None]) -> None:
-    journal, done = Journal(engine), []
+    journal = Journal(engine)
+    done: list[bool] = []
 
     def once(connection: Connection) -> None:
         if not done:
