@@ -1,6 +1,5 @@
 """What ends authorizations: later snapshots, and cancellations by either side."""
 
-
 import pytest
 
 from hl7auth.flow.decision import Disposition
