@@ -25,11 +25,11 @@ app = typer.Typer(no_args_is_help=True)
 @app.command()
 def upgrade(database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT) -> None:
     """Make the database, or bring it to the schema of this version."""
-    from hl7auth.store.database import open_database
+    from hl7auth.store.database import open_database, without_password
     from hl7auth.store.database import upgrade as run
 
     before, after = run(open_database(database))
-    result = {"database": database, "before": before, "after": after}
+    result = {"database": without_password(database), "before": before, "after": after}
     show(result, output, lambda it: f"{it['database']}: schema {it['before'] or 'none'} -> {it['after']}")
 
 
@@ -46,7 +46,7 @@ def check(
     output: Output = Format.TEXT,
 ) -> None:
     """Is the database there, of this version, and sound? Exit 0 if so, 1 if not; never writes to it."""
-    from hl7auth.store.database import HEAD, open_database, require_current, soundness
+    from hl7auth.store.database import HEAD, open_database, require_current, soundness, without_password
 
     report = None
     try:
@@ -55,7 +55,7 @@ def check(
         faults = soundness(engine)
     except UserError as error:
         faults = [str(error)]
-    result: dict[str, Any] = {"database": database, "schema": HEAD, "good": not faults, "faults": faults}
+    result: dict[str, Any] = {"database": without_password(database), "schema": HEAD, "good": not faults, "faults": faults}
     if rebuild and not faults:
         report = _rebuild(engine, channels)
         result |= {"good": report.equal, "rebuild": _entry(report)}

@@ -80,6 +80,14 @@ def lock_writers(connection: Connection) -> None:
         connection.exec_driver_sql(_WRITE_LOCK)
 
 
+def without_password(url: str) -> str:
+    """The URL as it may be shown; nothing of one that nobody understands."""
+    try:
+        return make_url(url).render_as_string()
+    except ArgumentError:
+        return "the database"
+
+
 def connect(engine: Engine) -> Connection:
     """A connection, or a UserError that says in a sentence why there is none."""
     try:

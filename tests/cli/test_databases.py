@@ -83,3 +83,10 @@ def _read_to_end(terminal: int) -> bytes:
     finally:
         os.close(terminal)
     return shown
+
+
+@pytest.mark.parametrize("command", ["check", "upgrade"])
+def test_a_password_is_never_shown(command: str) -> None:
+    found = run("db", command, database="postgresql://ann:hush-hush@127.0.0.1:1/store")
+    assert found.code != 0
+    assert "hush-hush" not in found.out + found.err
