@@ -55,7 +55,8 @@ def check(
         faults = soundness(engine)
     except UserError as error:
         faults = [str(error)]
-    result: dict[str, Any] = {"database": without_password(database), "schema": HEAD, "good": not faults, "faults": faults}
+    name = without_password(database)
+    result: dict[str, Any] = {"database": name, "schema": HEAD, "good": not faults, "faults": faults}
     if rebuild and not faults:
         report = _rebuild(engine, channels)
         result |= {"good": report.equal, "rebuild": _entry(report)}
