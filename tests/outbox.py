@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 from twisted.internet.epollreactor import EPollReactor
 
 from hl7auth.flow.destination import Destination
@@ -43,9 +43,13 @@ class Outbox:
         else:
             metadata.create_all(self.engine)  # the same, sooner
         self._ids = itertools.count(1)
+        self._reader: Connection | None = None
 
     def close(self) -> None:
         """Lets go of the file."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         self.engine.dispose()
 
     def put(self, *found: tuple[str | tuple[str, ...], bytes], to: str = TO, at: int | None = None) -> None:
@@ -66,8 +70,10 @@ class Outbox:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query finds."""
-        with self.engine.execution_options(reads_only=True).connect() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+        if self._reader is None:
+            self._reader = self.engine.execution_options(reads_only=True).connect()
+        with self._reader.begin():
+            return [tuple(row) for row in self._reader.exec_driver_sql(sql)]
 
     def states(self) -> list[str]:
         """The states of the deliveries in their order."""

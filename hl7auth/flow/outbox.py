@@ -50,7 +50,10 @@ class Delivery(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A delivery that is ours to send now. `attempts` counts this one too; `lanes` has more than one seldom."""
+    """A delivery that is ours to send now. `attempts` counts this one too; `has_parts` says that it has further lanes.
+
+    `raw` are the received bytes; they are empty when the message is no longer there.
+    """
 
     id: int
     message_id: int

@@ -5,6 +5,8 @@ Imports twisted, flow, net.parcel and observe only.
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Thread
 from typing import Any, Protocol
 
 from twisted.python.threadpool import ThreadPool
@@ -33,7 +35,10 @@ class Threads:
         self._most = most
         self._works = list(works)
         self._idle = list(works)
-        self._pool = ThreadPool(0, len(works), name)
+        pool: Any = ThreadPool(0, len(works), name)
+        # one that hangs must not keep the process from ending
+        pool.threadFactory = partial(Thread, daemon=True)
+        self._pool = pool
         self._ready: Callable[[], None] | None = None
         self._stopped = False
 

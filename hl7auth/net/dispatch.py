@@ -32,7 +32,7 @@ POLL_SECONDS = 0.25
 """How soon is seen what other processes queued, or a person decided."""
 
 PAUSE_SECONDS = 0.01
-"""Between two attempts at a database that another process has."""
+"""Before the second attempt at a database that another process has; doubled each time, up to FAULT_SECONDS."""
 
 FAULT_SECONDS = 1.0
 """After a fault that is not of that kind."""
@@ -67,6 +67,7 @@ class Dispatcher:
         self._next: Any = None
         self._tending: Any = None
         self._careful = False
+        self._refusals = 0
         self._halted = False
         self._stopping = False
         self._feeding = False
@@ -149,13 +150,24 @@ class Dispatcher:
                 self._schedule(PAUSE_SECONDS)
             else:
                 self._exchange(room)
+            self._refusals = 0
         except OperationalError:
-            self._schedule(PAUSE_SECONDS)
+            self._refused()
         except Exception:
             # what was answered is to be settled all the same: next time nothing is claimed beside it
             self._careful = not self._careful
             log("queue.failed", "the queue could not be used", level=logging.ERROR, error=True, **self._named)
             self._schedule(FAULT_SECONDS)
+
+    def _refused(self) -> None:
+        """The database is locked, or not there. Told once, when it lasts."""
+        seconds = PAUSE_SECONDS * 2.0**self._refusals
+        if seconds < FAULT_SECONDS:
+            self._refusals += 1
+            if seconds * 2 >= FAULT_SECONDS:
+                sentence = "the database can not be had; deliveries wait"
+                log("queue.refused", sentence, level=logging.ERROR, error=True, **self._named)
+        self._schedule(min(seconds, FAULT_SECONDS))
 
     def _until_due(self, room: int) -> float | None:
         """None when there is something to claim now; else the seconds until it is worth looking again."""
@@ -208,6 +220,9 @@ class Dispatcher:
             self._give_back()
 
     def _parcel(self, claimed: Claimed) -> Parcel | None:
+        if not claimed.raw:
+            self._settle(claimed, Answer("unshaped", text="the message is no longer stored"))
+            return None
         if self._shape is None:
             return Parcel(claimed, claimed.raw)
         try:
@@ -251,7 +266,7 @@ class Dispatcher:
                 held = [*self._waiting, *self._sending.values(), *(each.claimed for each in self._settled)]
                 self._queue.tend(held, self._now())
             except SQLAlchemyError:
-                self._tending.reset(PAUSE_SECONDS)
+                self._tending.reset(TEND_SECONDS / 4)
 
     @property
     def _named(self) -> dict[str, Any]:

@@ -24,6 +24,12 @@ LEASE = 5_000_000
 """Microseconds that a claim lasts without being renewed: so long the work of a dead process waits at most."""
 
 
+LOCK_MILLISECONDS = 50
+"""How long a statement waits for rows that another transaction holds, on a server."""
+
+_MOST_PARAMETERS = 500
+"""Values in one IN list: far below every limit of SQLite and PostgreSQL."""
+
 _DUE = (
     f"SELECT (SELECT due_at FROM delivery WHERE destination = {{p}} AND {IS_READY} ORDER BY due_at LIMIT 1),"
     f" (SELECT min(lease_until) FROM delivery WHERE destination = {{p}} AND {IS_IN_FLIGHT} AND owner <> {{p}}),"
@@ -59,7 +65,7 @@ class Exchange(NamedTuple):
 class Queue:
     """The view of one owner on the deliveries of one destination. Not thread-safe.
 
-    It never waits for the database: who finds SQLite locked is told by OperationalError, and asks again.
+    It never waits for the database: who finds it locked is told by OperationalError, and asks again.
     """
 
     def __init__(self, engine: Engine, destination: str, owner: str) -> None:
@@ -194,7 +200,8 @@ class Queue:
             return []
         ids = [(self.owner, now + LEASE, row[0]) for row in rows]
         run_many(connection, _TAKE, ids)
-        claimed = [Claimed(row[0], row[1], row[2], row[3] + 1, bool(row[4]), bytes(row[5])) for row in rows]
+        raws = _raws(connection, [row[1] for row in rows])
+        claimed = [Claimed(row[0], row[1], row[2], row[3] + 1, bool(row[4]), raws.get(row[1], b"")) for row in rows]
         for each in claimed:
             if each.has_parts:
                 values = {"state": State.IN_FLIGHT, "owner": self.owner, "lease_until": now + LEASE}
@@ -207,13 +214,30 @@ class Queue:
         run_many(connection, f"UPDATE delivery SET {changed} WHERE id = {{p}}", rows)
 
 
+def _raws(connection: Connection, ids: list[int]) -> dict[int, bytes]:
+    """The received bytes of messages. Apart from the claim: a server may join a fresh table the long way round."""
+    found: dict[int, bytes] = {}
+    for at in range(0, len(ids), _MOST_PARAMETERS):
+        some = ids[at : at + _MOST_PARAMETERS]
+        sql = f"SELECT id, raw FROM message WHERE id IN ({', '.join(['{p}'] * len(some))})"
+        rows: Any = run(connection, sql, some)
+        found.update((row[0], bytes(row[1])) for row in rows)
+    return found
+
+
 def _impatient(connection: Connection) -> Connection:
-    """One that is told at once that SQLite is locked. Out of its pool: nobody else is to have it afterwards."""
+    """One that is told at once that SQLite is locked, or soon that rows of a server are, which a person may hold.
+
+    Out of its pool: nobody else is to have it afterwards.
+    """
     if connection.dialect.name == "sqlite":
         # past SQLAlchemy, which would begin a transaction for it, and wait
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA busy_timeout = 0")
-        connection.detach()
+    else:
+        connection.exec_driver_sql(f"SET lock_timeout = {LOCK_MILLISECONDS}")
+        connection.commit()
+    connection.detach()
     return connection
 
 
@@ -232,8 +256,7 @@ def _claim_sql(dialect: str) -> str:
         f"SELECT 1 FROM delivery f WHERE f.destination = {{0}}.destination AND f.lane = {{0}}.lane AND f.{IS_IN_FLIGHT}"
     )
     sql = (
-        "SELECT d.id, d.message_id, d.lane, d.attempts, d.parts, m.raw"
-        " FROM delivery d JOIN message m ON m.id = d.message_id"
+        "SELECT d.id, d.message_id, d.lane, d.attempts, d.parts FROM delivery d"
         f" WHERE d.destination = {{p}} AND {IS_READY} AND d.due_at <= {{p}} AND NOT EXISTS ({moving.format('d')})"
         " AND (d.parts = 0 OR NOT EXISTS (SELECT 1 FROM delivery q WHERE q.message_id = d.message_id"
         " AND q.destination = d.destination AND q.queued_at = d.queued_at AND q.part = 1"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import pytest
 
 from hl7auth.flow.verdict import read_answer
 from hl7auth.net.dispatch import Dispatcher
-from tests.outbox import TO, Listener, Outbox, ack, raw
+from tests.outbox import Listener, Outbox, ack, raw
+from tests.store import postgres
 
 QUICK: dict[str, Any] = {"retry": {"first_seconds": 0.05, "most_seconds": 0.1}}
 
@@ -23,6 +23,13 @@ QUICK: dict[str, Any] = {"retry": {"first_seconds": 0.05, "most_seconds": 0.1}}
 @pytest.fixture
 def outbox(tmp_path: Path) -> Iterator[Outbox]:
     outbox = Outbox(tmp_path)
+    yield outbox
+    outbox.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Outbox]:
+    outbox = Outbox(tmp_path, "" if request.param == "sqlite" else postgres.shared().database())
     yield outbox
     outbox.close()
 
@@ -45,19 +52,19 @@ def _number(control_id: str) -> int:
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_every_message_arrives_once_and_in_the_order_of_its_lane(outbox: Outbox, connections: int) -> None:
-    outbox.put(*[(f"lane{at % 7}", raw(f"C{at}")) for at in range(200)])
+def test_every_message_arrives_once_and_in_the_order_of_its_lane(either: Outbox, connections: int) -> None:
+    either.put(*[(f"lane{at % 7}", raw(f"C{at}")) for at in range(200)])
     with Listener() as listener:
-        outbox.run(outbox.all_in("sent"), to(listener, connections=connections))
+        either.run(either.all_in("sent"), to(listener, connections=connections))
     assert len(listener.got) == 200
     assert in_order(listener.got, 7, 200)
     assert listener.connections == connections
-    answers = outbox.rows("SELECT answer FROM delivery")
+    answers = either.rows("SELECT answer FROM delivery")
     assert {read[0].code for (answer,) in answers if (read := read_answer(answer))} == {"AA"}
 
 
-def test_a_message_in_several_lanes_waits_for_all_and_holds_up_all(outbox: Outbox) -> None:
-    outbox.put(("a", raw("C1")), ("b", raw("C2")), (("a", "b"), raw("C3")), ("b", raw("C4")), ("a", raw("C5")))
+def test_a_message_in_several_lanes_waits_for_all_and_holds_up_all(either: Outbox) -> None:
+    either.put(("a", raw("C1")), ("b", raw("C2")), (("a", "b"), raw("C3")), ("b", raw("C4")), ("a", raw("C5")))
     refused: list[str] = []
 
     def react(_: int, control_id: str) -> bytes:
@@ -67,33 +74,33 @@ def test_a_message_in_several_lanes_waits_for_all_and_holds_up_all(outbox: Outbo
         return ack(control_id)
 
     with Listener(react) as listener:
-        outbox.run(outbox.all_in("sent"), to(listener, connections=3))
+        either.run(either.all_in("sent"), to(listener, connections=3))
     assert listener.got.index("C3") > max(at for at, each in enumerate(listener.got) if each in ("C1", "C2"))
     assert max(listener.got.index("C4"), listener.got.index("C5")) > listener.got.index("C3")
     assert listener.got.count("C2") == 4
 
 
-def test_a_poison_message_parks_its_own_lane_and_the_rest_flows_on(outbox: Outbox) -> None:
-    outbox.put(*[(f"lane{at % 2}", raw(f"C{at}")) for at in range(10)])
+def test_a_poison_message_parks_its_own_lane_and_the_rest_flows_on(either: Outbox) -> None:
+    either.put(*[(f"lane{at % 2}", raw(f"C{at}")) for at in range(10)])
     with Listener(lambda _, control_id: ack(control_id, "AE" if control_id == "C2" else "AA", "103")) as listener:
-        outbox.run(lambda: outbox.states().count("sent") == 6, to(listener))
+        either.run(lambda: either.states().count("sent") == 6, to(listener))
     assert listener.got.count("C2") == 1
     assert {"C4", "C6", "C8"}.isdisjoint(listener.got)
-    assert outbox.states()[2::2] == ["parked", "queued", "queued", "queued"]
-    assert outbox.rows("SELECT action, reason FROM delivery_event") == [("park", "AE 103")]
+    assert either.states()[2::2] == ["parked", "queued", "queued", "queued"]
+    assert either.rows("SELECT action, reason FROM delivery_event") == [("park", "AE 103")]
 
 
-def test_stop_stops_all_of_the_destination(outbox: Outbox) -> None:
-    outbox.put(*[(f"lane{at}", raw(f"C{at}")) for at in range(100)])
+def test_stop_stops_all_of_the_destination(either: Outbox) -> None:
+    either.put(*[(f"lane{at}", raw(f"C{at}")) for at in range(100)])
     with Listener(lambda n, control_id: ack(control_id, "AR" if n == 5 else "AA")) as listener:
-        outbox.run(
-            lambda: "parked" in outbox.states() and "in_flight" not in outbox.states(),
+        either.run(
+            lambda: "parked" in either.states() and "in_flight" not in either.states(),
             to(listener) | {"answers": {"AR": "stop"}},
         )
         assert len(listener.got) == 5
-        assert sorted(set(outbox.states())) == ["parked", "queued", "sent"]
-        assert outbox.queue().due().halted
-        assert outbox.rows("SELECT DISTINCT attempts FROM delivery WHERE state = 'queued'") == [(0,)]
+        assert sorted(set(either.states())) == ["parked", "queued", "sent"]
+        assert either.queue().due().halted
+        assert either.rows("SELECT DISTINCT attempts FROM delivery WHERE state = 'queued'") == [(0,)]
 
 
 def test_what_is_given_up_is_dead_with_its_reason_and_the_lane_flows_on(outbox: Outbox) -> None:
@@ -151,9 +158,9 @@ def test_an_answer_about_another_message_settles_nothing(outbox: Outbox) -> None
 
 @pytest.mark.parametrize("answer", [None, b"\x0bMSH|^~\\&|half", b"\x0bhello\x1c\r"])
 def test_a_connection_that_breaks_in_the_middle_costs_a_repetition_and_no_message(
-    outbox: Outbox, answer: bytes | None
+    either: Outbox, answer: bytes | None
 ) -> None:
-    outbox.put(*[(f"lane{at % 2}", raw(f"C{at}")) for at in range(12)])
+    either.put(*[(f"lane{at % 2}", raw(f"C{at}")) for at in range(12)])
     broken: list[int] = []
 
     def react(n: int, control_id: str) -> bytes | None:
@@ -163,7 +170,7 @@ def test_a_connection_that_breaks_in_the_middle_costs_a_repetition_and_no_messag
         return ack(control_id)
 
     with Listener(react) as listener:
-        outbox.run(outbox.all_in("sent"), to(listener, answer_seconds=0.2))
+        either.run(either.all_in("sent"), to(listener, answer_seconds=0.2))
     assert broken == [1, 4, 5]
     assert in_order(listener.got, 2, 12)
     assert len(listener.got) == 15
@@ -246,6 +253,25 @@ def test_a_locked_database_is_waited_for_without_standing_still(outbox: Outbox) 
     assert listener.got == [f"C{at}" for at in range(20)]
 
 
+def test_a_server_that_goes_and_comes_back_is_waited_for(tmp_path: Path) -> None:
+    with postgres.Server() as server:
+        outbox = Outbox(tmp_path, server.database())
+        outbox.put(*[(f"lane{at % 3}", raw(f"C{at}")) for at in range(30)])
+        outbox.close()
+
+        def react(n: int, control_id: str) -> bytes:
+            if n == 10:
+                server.stop("immediate")
+                server.start()
+            return ack(control_id)
+
+        with Listener(react) as listener:
+            outbox.run(lambda: len(set(listener.got)) == 30, to(listener))
+        assert in_order(listener.got, 3, 30)
+        assert outbox.states() == ["sent"] * 30
+        outbox.close()
+
+
 def test_what_is_shaped_is_sent_so_and_what_can_not_be_parks(outbox: Outbox) -> None:
     outbox.put(("a", raw("C0")), ("b", raw("C1")))
 
@@ -258,6 +284,16 @@ def test_what_is_shaped_is_sent_so_and_what_can_not_be_parks(outbox: Outbox) -> 
         outbox.run(outbox.all_in("sent", "parked"), to(listener), shape=shape)
     assert listener.got == ["X0"]
     assert outbox.rows("SELECT state, reason FROM delivery") == [("sent", "AA"), ("parked", "unshaped: ValueError")]
+
+
+def test_a_message_that_is_no_longer_stored_parks(outbox: Outbox) -> None:
+    outbox.put(("a", raw("C0")), ("b", raw("C1")))
+    with outbox.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM message WHERE id = 1")
+    with Listener() as listener:
+        outbox.run(outbox.all_in("sent", "parked"), to(listener))
+    assert listener.got == ["C1"]
+    assert outbox.rows("SELECT state FROM delivery") == [("parked",), ("sent",)]
 
 
 def test_the_end_gives_back_what_was_not_begun(outbox: Outbox) -> None:
@@ -278,8 +314,8 @@ outbox.run(lambda: False, {"mllp": {"connect": sys.argv[2]}})
 """
 
 
-def test_the_work_of_a_killed_process_is_taken_over(outbox: Outbox) -> None:
-    outbox.put(*[(f"lane{at % 4}", raw(f"C{at}")) for at in range(40)])
+def test_the_work_of_a_killed_process_is_taken_over(either: Outbox) -> None:
+    either.put(*[(f"lane{at % 4}", raw(f"C{at}")) for at in range(40)])
     hung = threading.Event()
 
     def react(n: int, control_id: str) -> bytes:
@@ -290,34 +326,33 @@ def test_the_work_of_a_killed_process_is_taken_over(outbox: Outbox) -> None:
 
     with Listener(react) as first:
         program = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, outbox.url, f"tcp:127.0.0.1:{first.port}"], cwd=Path(__file__).parents[2]
+            [sys.executable, "-c", _PROGRAM, either.url, f"tcp:127.0.0.1:{first.port}"], cwd=Path(__file__).parents[2]
         )
         assert hung.wait(20)
         program.send_signal(signal.SIGKILL)
         assert program.wait(20) == -signal.SIGKILL
-        assert "in_flight" in outbox.states()
+        assert "in_flight" in either.states()
         # the same owner's name would be no proof: claims go by their lease alone
-        with outbox.engine.begin() as connection:
+        with either.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE delivery SET owner = 'dead' WHERE state = 'in_flight'")
         with Listener() as second:
-            outbox.run(outbox.all_in("sent"), to(second))
+            either.run(either.all_in("sent"), to(second))
         assert in_order(first.got + second.got, 4, 40)
 
 
-def test_two_dispatchers_of_one_destination_never_send_a_lane_at_the_same_time(outbox: Outbox) -> None:
-    outbox.put(*[(f"lane{at % 5}", raw(f"C{at}")) for at in range(300)])
+def test_two_dispatchers_of_one_destination_never_send_a_lane_at_the_same_time(either: Outbox) -> None:
+    either.put(*[(f"lane{at % 5}", raw(f"C{at}")) for at in range(300)])
     with Listener() as listener:
         program = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM.replace('"mllp"', '"order_by": "none", "mllp"'), outbox.url,
+            [sys.executable, "-c", _PROGRAM.replace('"mllp"', '"order_by": "none", "mllp"'), either.url,
              f"tcp:127.0.0.1:{listener.port}"],
             cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            outbox.run(outbox.all_in("sent"), to(listener))
+            either.run(either.all_in("sent"), to(listener))
         finally:
             program.kill()
             program.wait(20)
     assert len(listener.got) == 300
     assert in_order(listener.got, 5, 300)
-    with closing(sqlite3.connect(outbox.url.removeprefix("sqlite:///"))) as database:
-        assert database.execute("SELECT count(*) FROM delivery WHERE destination = ?", (TO,)).fetchone() == (300,)
+    assert either.rows("SELECT count(*) FROM delivery WHERE attempts = 1") == [(300,)]

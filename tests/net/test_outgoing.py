@@ -3,6 +3,8 @@
 import asyncio
 import http.server
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,6 +218,29 @@ def test_a_folder_that_can_not_be_written_is_tried_again_and_leaves_no_draft(out
     outbox.run(outbox.all_in("dead"), {"file": {"folder": str(folder)}, "retry": retry})
     assert outbox.rows("SELECT reason FROM delivery") == [("failed: is a directory; given up after 2 attempts",)]
     assert [path.name for path in folder.iterdir()] == ["1.hl7"]
+
+
+def test_a_folder_that_hangs_keeps_nobody_from_ending() -> None:
+    """A thread in the kernel can not be stopped: the process has to end without it."""
+    program = """
+import sys, threading
+from twisted.internet.epollreactor import EPollReactor
+from hl7auth.net.blocking import Threads
+begun = threading.Event()
+class Hangs:
+    def send(self, parcels):
+        begun.set()
+        threading.Event().wait()
+    def close(self): pass
+threads = Threads(EPollReactor(), "hung", [Hangs()])
+threads.start(lambda: None)
+threads.send([None], print)
+begun.wait()
+threads.stop()
+print(threads.ended, threads.room)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert ran.stdout == "True 0\n"
 
 
 @pytest.mark.parametrize(
