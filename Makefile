@@ -16,7 +16,7 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check hl7auth tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 bench: $(VENV)/installed
 	$(BIN)/hl7auth bench
