@@ -1,11 +1,12 @@
 """One segment for the eye, with the columns of the place a finding is about; masked by shape unless asked otherwise.
 
-Imports wire only.
+Imports wire and rules.finding only.
 """
 
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
+from hl7auth.rules.finding import shape_of
 from hl7auth.wire.message import Segment
 
 WIDTH = 96
@@ -27,30 +28,6 @@ class Excerpt(NamedTuple):
         return " " * columns(self.text[: self.start]) + "^" * max(columns(self.text[self.start : self.end]), 1)
 
 
-class _Shapes(dict[int, str]):
-    """For `str.translate`: letters become A or a, digits 9; ASCII punctuation stays, what else there is a ?.
-
-    A character of a script without capitals is a letter all the same: names are written in it.
-    """
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        if char.isalpha():
-            return "A" if char.isupper() else "a"
-        if char.isdigit() or char.isnumeric():
-            return "9"
-        return char if char.isascii() and char.isprintable() else "?"
-
-
-_SHAPES = _Shapes()
-_SHAPES.update({code: _SHAPES[code] for code in range(128)})
-
-
-def shape(text: str) -> str:
-    """The shape of a text, character for character: `Quill^1980` is `Aaaaa^9999`."""
-    return text.translate(_SHAPES)
-
-
 def excerpt(segment: Segment, start: int, end: int, values: bool) -> Excerpt:
     """The neighbourhood of characters `start` to `end` of a segment. Without `values` everything is masked but its name
     and, in MSH, the delimiters."""
@@ -61,7 +38,7 @@ def excerpt(segment: Segment, start: int, end: int, values: bool) -> Excerpt:
     shown = segment.text[low:high]
     kept = 3 + (1 + len(segment.delimiters.encoding_characters) if segment.name == "MSH" else 0)
     plain = max(0, kept - low)
-    text = harmless(shown) if values else shown[:plain] + shape(shown[plain:])
+    text = harmless(shown) if values else shown[:plain] + shape_of(shown[plain:], None)
     before, after = _CUT if low else "", _CUT if high < size else ""
     shift = len(before) - low
     return Excerpt(before + text + after, start + shift, min(end, high) + shift)

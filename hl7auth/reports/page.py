@@ -1,16 +1,17 @@
 """Reports as one HTML page that can be sent to a partner: it needs nothing from elsewhere and, unless values were asked
 for, holds no value of any message.
 
-Imports reports only.
+Imports reports and rules.finding only.
 """
 
 import re
 from collections.abc import Sequence
 from html import escape
 
-from hl7auth.reports.excerpt import Excerpt, shape
+from hl7auth.reports.excerpt import Excerpt
 from hl7auth.reports.report import Remark, Report
 from hl7auth.reports.tally import Tally
+from hl7auth.rules.finding import shape_of
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #1c2024; }
@@ -71,7 +72,7 @@ def _report(report: Report) -> str:
         said = f"{place}: <b>not usable</b>: {escape(report.reason)}"
         return f'<details class="error unusable"><summary>{said}</summary></details>\n'
     # MSH-9 is what the sender wrote: only what can be an event is shown as it is
-    event = report.event if _EVENT.fullmatch(report.event) else shape(report.event)
+    event = report.event if _EVENT.fullmatch(report.event) else shape_of(report.event)
     kind = "error" if report.exit else "warning"
     about = f"{event}, HL7 {report.version}, profile {report.profile}: {report.counts}"
     return (

@@ -3,7 +3,6 @@
 Imports wire only.
 """
 
-from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Literal, NamedTuple
 
 from hl7auth.wire.ack import Location, Problem
@@ -94,23 +93,26 @@ def finding_entry(finding: Finding) -> dict[str, object]:
 _ALWAYS = frozenset({"rule", "severity", "path", "text", "code", "bytes"})
 
 
-def shape_of(value: str) -> str:
-    """The form of a value without its content: `Quill-07` is `Aaaaa-99`.
+def shape_of(value: str, most: int | None = SHAPE_LENGTH) -> str:
+    """The form of a value without its content, cut after `most` characters: `Quill-07` is `Aaaaa-99`.
 
-    Letters beyond ASCII are letters too; what is neither letter nor digit is kept, for it is the form.
+    Sign for sign: letters are A or a, digits 9, and ASCII punctuation stays, for it is the form. A script without
+    capitals has letters all the same. What else there is (marks, controls, signs beyond ASCII) is a ?.
     """
-    shown = value[:SHAPE_LENGTH].translate(_SIGNS)
-    return shown if shown.isascii() else "".join(map(_sign, shown))
+    return value[:most].translate(_SIGNS)
 
 
-_SIGNS = str.maketrans(
-    {**dict.fromkeys(ascii_uppercase, "A"), **dict.fromkeys(ascii_lowercase, "a"), **dict.fromkeys(digits, "9")}
-)
+class _Signs(dict[int, str]):
+    """For `str.translate`. Signs beyond ASCII are worked out each time: to remember them would cost memory."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        if char.isalpha():
+            return "A" if char.isupper() else "a"
+        if char.isdigit() or char.isnumeric():
+            return "9"
+        return char if char.isascii() and char.isprintable() else "?"
 
 
-def _sign(char: str) -> str:
-    if char.isdigit():
-        return "9"
-    if char.isalpha():
-        return "A" if char.isupper() else "a"
-    return char
+_SIGNS = _Signs()
+_SIGNS.update({code: _SIGNS[code] for code in range(128)})
