@@ -54,6 +54,7 @@ def _is_right(rule: FieldRule, raw: str, marks: Delimiters) -> bool:
             (length is not None and len(text) > length)
             or (codes is not None and text not in codes)
             or (composite and (not marks.subcomponent or marks.subcomponent in text))
+            or text[0] == marks.subcomponent
         ):
             return False
     return True

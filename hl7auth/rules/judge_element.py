@@ -80,6 +80,8 @@ def judge_components(
     for component in holder.components:
         number = component.number
         text = parts[number - 1] if number <= len(parts) else ""
+        if text and below and below[0] and not text.strip(below[0]):
+            text = ""  # separators alone: trailing ones, which may as well be left out
         if not text and component.usage == "O":
             continue  # nearly all of them
         where = (place[0], number, 0) if below else (place[0], place[1], number)
@@ -104,17 +106,22 @@ def _type(component: ComponentRule, text: str, marks: Delimiters, place: Place) 
 
 
 def _usage(component: ComponentRule, text: str, place: Place, scene: Scene | None) -> Iterator[Verdict]:
-    """SHALL and SHOULD of an empty component, SHALL NOT of one that is there; by its condition, where it has one."""
+    """SHALL and SHOULD of an empty component; SHALL NOT, withdrawn and kept for old receivers (B) of one that is there.
+
+    By its condition, where it has one.
+    """
     usage, category = component.usage, _USAGE
     if component.branches and component.condition:
         if scene is None:
             return
         usage, category = component.branches[0 if component.condition.test(scene) else 1], _PREDICATE
     missing = not text and usage in ("R", "RE")
-    if not missing and not (text and usage in ("X", "W")):
+    if not missing and not (text and usage in ("X", "W", "B")):
         return
-    severity: Severity = "error" if usage in ("R", "X") else "warning"
-    if not missing:
+    severity: Severity = "error" if usage in ("R", "X") else "information" if usage == "B" else "warning"
+    if usage == "B":
+        sentence = f"{_named(component)} is there for older receivers alone (B)"
+    elif not missing:
         sentence = f"{component.path} is not used" + ("" if category is _USAGE else " here")
     elif category is _USAGE:
         sentence = f"{component.path} {component.verb} have a value"

@@ -182,6 +182,22 @@ COMPONENTS = [
     ("components: {2: {usage: X}}", "4711^Moss", "error 207 AUT-24.2.usage AUT-24.2"),
     ("components: {2: {usage: X}}", "4711", ""),
     ("components: {2: {usage: IX, length: 1}}", "4711^Moss", ""),
+    ("components: {2: {usage: W}}", "4711^Moss", "warning 207 AUT-24.2.usage AUT-24.2"),
+    ("components: {2: {usage: W}}", "4711", ""),
+    ("components: {2: {usage: B}}", "4711^Moss", "information 207 AUT-24.2.usage AUT-24.2"),
+    ("components: {2: {usage: B}}", "4711^^Ada", ""),
+    ("components: {9: {usage: B}}", "1^^^^^^^^&&", ""),
+    ("components: {9: {usage: X}}", "1^^^^^^^^&&", ""),
+    ("components: {2: {usage: R}}", "1^&&", "error 101 AUT-24.2.usage AUT-24.2"),
+    ("components: {9: {usage: R}}", "1^^^^^^^^&&", "error 101 AUT-24.9.usage AUT-24.9"),
+    ("components: {9: {components: {2: {usage: B}}}}", "1^^^^^^^^N&1", "information 207 AUT-24.9.2.usage AUT-24.9.2"),
+    ("components: {9: {components: {3: {usage: W}}}}", "1^^^^^^^^N&1&ISO", "warning 207 AUT-24.9.3.usage AUT-24.9.3"),
+    ("components: {9: {components: {3: {usage: W}}}}", "1^^^^^^^^N&1", ""),
+    (
+        "severity: error, components: {2: {usage: B, severities: {usage: warning}}}",
+        "1^Q",
+        "warning 207 AUT-24.2.usage AUT-24.2",
+    ),
     ("components: {3: {usage: C(R/X), condition: this.2 valued}}", "1^Moss", "error 101 AUT-24.3.usage AUT-24.3"),
     ("components: {3: {usage: C(R/X), condition: this.2 valued}}", "1^^Ada", "error 207 AUT-24.3.usage AUT-24.3"),
     ("components: {3: {usage: C(R/X), condition: this.2 valued}}", "1^Moss^Ada", ""),
@@ -211,6 +227,7 @@ flavours:
   CWE_CODED: {base: CWE, components: {1: {usage: R}, 3: {usage: R, length: 5}, 2: {usage: X}}}
   CWE_SHORT: {base: CWE_CODED, length: 6, components: {2: {usage: O}}}
   HD_ISO: {base: HD, components: {2: {usage: R}, 3: {usage: R, constant: ISO}}}
+  CWE_OLD: {base: CWE, components: {2: {usage: B}, 4: {usage: W}}}
   EI_ISO: {base: EI, components: {1: {usage: R}, 2: {usage: C(R/O), condition: this.3 valued}}}"""
 # what is said of AUT-21 in 2.8; AUT-21; findings
 FLAVOURED = [
@@ -221,6 +238,8 @@ FLAVOURED = [
     ("type: CWE_SHORT", "A^b^L", ""),
     ("type: CWE_SHORT", "A^text^L", "warning 104 AUT-21.length AUT-21"),
     ("type: CWE_CODED, components: {3: {usage: O}}", "A", ""),
+    ("type: CWE_OLD", "A^text^L^B", "information 207 AUT-21.2.usage AUT-21.2; warning 207 AUT-21.4.usage AUT-21.4"),
+    ("type: CWE_OLD", "A^^L", ""),
     ("type: EI_ISO", "1^N^1.2^ISO", ""),
     ("type: EI_ISO", "1^^1.2^ISO", "error 101 AUT-21.2.usage AUT-21.2"),
     ("type: EI_ISO", "1", ""),
@@ -301,6 +320,15 @@ def test_each_rule_has_its_verdict(profile: str, version: str, line: str, expect
     # twice: what is remembered of good values changes nothing
     for _ in range(2):
         assert said(check(message, profile_of(profile, version), None)) == wanted
+
+
+def test_what_is_said_of_a_component_that_is_kept_for_older_receivers() -> None:
+    profile = profile_of(of_aut("24: {components: {2: {usage: B}}}"), "2.8")
+    (finding,) = check(parse(f"{head('2.8')}\r{'AUT' + '|' * 24}1^Moss".encode()), profile, None)
+    assert finding.text == "AUT-24.2 Family Name is there for older receivers alone (B)"
+    assert finding.mend == "Leave AUT-24.2 (Family Name) empty."
+    assert finding.category == "usage"
+    assert finding.source.endswith("site.yaml:4")
 
 
 def test_the_table_is_a_long_one() -> None:
