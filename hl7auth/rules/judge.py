@@ -6,7 +6,7 @@ Imports wire and rules only.
 from collections.abc import Iterator
 
 from hl7auth.rules.judge_element import judge_components, judge_text
-from hl7auth.rules.mend import mend_cardinality, mend_type, mend_usage
+from hl7auth.rules.mend import mend_cardinality, mend_delete, mend_type, mend_usage
 from hl7auth.rules.place import Scene
 from hl7auth.rules.profile_model import Verb
 from hl7auth.rules.rule import FieldRule, Verdict, milder
@@ -71,7 +71,8 @@ def _verdicts(rule: FieldRule, raw: str, marks: Delimiters, scene: Scene | None)
     mark = marks.repetition
     # a trailing separator says nothing (chapter 2, 2.6)
     repetitions = raw.rstrip(mark).split(mark) if mark and mark in raw else [raw]
-    verdicts = [_own_severity(rule, each) for each in (*_unwanted(rule), *_counted(rule, repetitions))]
+    about_all = (*_unwanted(rule), *_counted(rule, repetitions), *_half_deleted(rule, repetitions))
+    verdicts = [_own_severity(rule, each) for each in about_all]
     for number, repetition in enumerate(repetitions, start=1):
         if repetition and repetition != NULL:
             verdicts += [
@@ -110,6 +111,15 @@ def _counted(rule: FieldRule, repetitions: list[str]) -> Iterator[Verdict]:
     if rule.min > 1 and repetitions != [NULL] and (valued := sum(map(bool, repetitions))) < rule.min:
         text = f"{rule.path} {rule.name} must occur {rule.min} time(s) and occurs {valued} time(s)"
         yield Verdict(name, "error", "198", text, kind="cardinality", category="cardinality", mend=mend)
+
+
+def _half_deleted(rule: FieldRule, repetitions: list[str]) -> Iterator[Verdict]:
+    """A delete value beside others. A repeating field is sent whole, and `""` alone deletes it (chapter 2, 2.10.5);
+    among values nobody can tell what goes. Where the field comes once, that there are two is what is wrong."""
+    if len(repetitions) > 1 and NULL in repetitions and (rule.max is None or len(repetitions) <= rule.max):
+        text = f'{rule.path} {rule.name} has a delete value ("") among its repetitions: nobody can tell what it deletes'
+        at, mend = repetitions.index(NULL) + 1, mend_delete(rule)
+        yield Verdict(f"{rule.path}.delete", "error", "198", text, at, kind="delete", category="cardinality", mend=mend)
 
 
 def _judge_repetition(

@@ -23,6 +23,12 @@ def mend_usage(element: ElementRule, present: bool) -> str:
     return f"Leave {what} empty." if present else f"Send a value in {what}."
 
 
+def mend_delete(element: ElementRule) -> str:
+    """For a delete value among repetitions."""
+    what = f"{element.path} ({element.name})" if element.name else element.path
+    return f'Send all the values of {what} that are to stay, or "" alone to delete them all.'
+
+
 def mend_type(path: str, datatype: str, category: str) -> str:
     """For a value of the wrong form, or with more parts than its data type has."""
     if category == "extra":

@@ -78,6 +78,7 @@ Text = Annotated[str, AfterValidator(_readable)]
 Kind = Literal[
     "usage",
     "cardinality",
+    "delete",
     "length",
     "conformance_length",
     "truncated",

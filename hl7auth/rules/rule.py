@@ -20,6 +20,7 @@ from hl7auth.wire.message import NULL
 _SAYING: dict[str, tuple[str, ...]] = {
     "usage": ("usage", "verb", "condition", "cardinality"),
     "cardinality": ("cardinality",),
+    "delete": ("cardinality",),
     "length": ("length",),
     "conformance_length": ("conformance_length",),
     "truncated": ("conformance_length",),

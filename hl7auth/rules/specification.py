@@ -18,8 +18,8 @@ from hl7auth.wire.ack import Location
 from hl7auth.wire.versions import VERSIONS
 
 _RULE_ID = re.compile(
-    r"([A-Z][A-Z0-9]{2})-(\d+)(?:\.(\d+))?(?:\.\d+)?\.(?:usage|cardinality|length|conformance_length|truncated|type|table"
-    r"|constant|unexpected)"
+    r"([A-Z][A-Z0-9]{2})-(\d+)(?:\.(\d+))?(?:\.\d+)?\.(?:usage|cardinality|delete|length|conformance_length|truncated"
+    r"|type|table|constant|unexpected)"
 )
 _OTHER_RULES = re.compile(r"structure\.(?:sequence|cardinality|unexpected|missing)|wire\.[a-z-]+|check\.limit")
 

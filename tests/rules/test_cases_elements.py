@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from hl7auth.rules.check import check
-from hl7auth.rules.compiled import CompiledProfile, compile_profile
+from hl7auth.rules.compiled import CompiledProfile, compile_profile, compiled
 from hl7auth.rules.profile import load_profile
 from hl7auth.wire.message import parse
 from tests.rules.said import head, said
@@ -124,6 +124,22 @@ CARDINALITY = [
     ("usage: RE, cardinality: 1..1", "", "warning 101 AUT-1.usage AUT-1"),
     ("usage: X, cardinality: 0..0", "", ""),
     ("severities: {cardinality: warning}", "A~B", "warning 198 AUT-1.cardinality AUT-1"),
+]
+# what is said of AUT-1; AUT-1; findings
+DELETES = [
+    ("cardinality: 0..*", '""', ""),
+    ("cardinality: 0..*", '""~', ""),
+    ("cardinality: 0..*", 'A~""', "error 198 AUT-1.delete AUT-1[2]"),
+    ("cardinality: 0..*", '""~A', "error 198 AUT-1.delete AUT-1"),
+    ("cardinality: 0..*", '""~""', "error 198 AUT-1.delete AUT-1"),
+    ("cardinality: 0..*", 'A~B~""~C~""', "error 198 AUT-1.delete AUT-1[3]"),
+    ("cardinality: 0..*", 'A~""^x', ""),
+    ("cardinality: 0..2", 'A~""', "error 198 AUT-1.delete AUT-1[2]"),
+    ("cardinality: 0..1", 'A~""', "error 198 AUT-1.cardinality AUT-1"),
+    ("cardinality: 0..2", 'A~B~""', "error 198 AUT-1.cardinality AUT-1"),
+    ("cardinality: 0..*, usage: IX", 'A~""', ""),
+    ("cardinality: 0..*, severities: {delete: warning}", 'A~""', "warning 198 AUT-1.delete AUT-1[2]"),
+    ("cardinality: 0..*, severity: warning", 'A~""', "warning 198 AUT-1.delete AUT-1[2]"),
 ]
 CONSTANTS = [
     ("constant: GOLD", "GOLD", ""),
@@ -296,7 +312,7 @@ def cases() -> list[tuple[str, str, str, str]]:
         (of_aut(f"1: {{usage: {usage}, condition: AUT-2 valued}}"), "2.5", f"AUT|{raw}|{other}", want)
         for usage, raw, other, want in CONDITIONAL
     ]
-    for table in (LENGTHS, CARDINALITY, CONSTANTS, SEPARATORS):
+    for table in (LENGTHS, CARDINALITY, DELETES, CONSTANTS, SEPARATORS):
         found += [(of_aut(f"1: {{{rule}}}"), "2.5", f"AUT|{raw}", want) for rule, raw, want in table]
     found += [
         (of_aut(f"1: {{{rule}}}") + TABLES % kind, "2.5", f"AUT|{raw}", want) for rule, kind, raw, want in BINDINGS
@@ -329,6 +345,17 @@ def test_what_is_said_of_a_component_that_is_kept_for_older_receivers() -> None:
     assert finding.mend == "Leave AUT-24.2 (Family Name) empty."
     assert finding.category == "usage"
     assert finding.source.endswith("site.yaml:4")
+
+
+def test_what_is_said_of_a_delete_value_among_repetitions() -> None:
+    (finding,) = check(parse(f'{head("2.8")}\rAUT||A{"|" * 10}S~""|R'.encode()), compiled("aut-standard", "2.8"), None)
+    assert (finding.rule, finding.path, finding.category) == ("AUT-12.delete", "AUT-12[2]", "cardinality")
+    assert finding.location == ("AUT", 1, 12, 2, 0, 0)
+    assert (finding.length, finding.shape, finding.end - finding.start) == (2, '""', 2)
+    assert finding.text.startswith("AUT-12 Authorized Discipline(s) has a delete value")
+    assert finding.mend.startswith("Send all the values of AUT-12 (Authorized Discipline(s)) that are to stay")
+    assert "aut-framework.yaml:" in finding.source
+    assert finding.standard == "HL7 chapter 11, 11.8.2.12"
 
 
 def test_the_table_is_a_long_one() -> None:

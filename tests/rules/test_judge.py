@@ -377,7 +377,9 @@ def test_a_long_component_is_looked_up_by_its_value(tmp_path: Path) -> None:
 def test_each_repetition_is_judged(tmp_path: Path) -> None:
     profile = own_profile(tmp_path, 'segments: {AUT: {fields: {2: {cardinality: 1..3, length: 3, table: "0155"}}}}')
     assert told(profile, "AUT||AL~NE~ER~SU") == ["error 198 AUT-2.cardinality AUT-2"]
-    assert told(profile, 'AUT||AL~QQ~""') == ["error 103 AUT-2.table AUT-2[2]"]
+    assert told(profile, "AUT||AL~QQ") == ["error 103 AUT-2.table AUT-2[2]"]
+    deleted = ["error 198 AUT-2.delete AUT-2[3]", "error 103 AUT-2.table AUT-2[2]"]
+    assert told(profile, 'AUT||AL~QQ~""') == deleted
     assert told(profile, "AUT||AL~~LONG") == ["error 103 AUT-2.table AUT-2[3]", "warning 104 AUT-2.length AUT-2[3]"]
 
 
