@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_reach import choices
 from hl7auth.net.door import Door
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpFactory
@@ -69,8 +70,9 @@ class Service:
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn)
         self.factories: list[MllpFactory] = []
         for channel in channels:
-            for version in channel.file.accepts.versions:
-                compiled(channel.file.profile, version)
+            for choice in choices(channel.file):
+                for version in choice.versions:
+                    compiled(choice.profile, version)
 
     async def finish(self) -> None:
         """What was received is committed and answered; then everything is closed."""

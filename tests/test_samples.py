@@ -17,6 +17,7 @@ from hl7auth.flow.trial import try_out
 from hl7auth.resources import shipped
 from hl7auth.rules.check import check
 from hl7auth.rules.compiled import compiled
+from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict, load
 from hl7auth.wire.message import Message, parse
 from hl7auth.wire.versions import VERSIONS, at_least
@@ -251,7 +252,7 @@ def test_every_version_and_every_event_is_accepted_somewhere() -> None:
     good = [header(name) for name in NAMES if expected(name).outcome is Disposition.ACCEPTED]
     assert {msh[12].split("^")[0] for msh in good} == set(VERSIONS)
     events = {f"{kind}^{event}" for kind, each in SUPPORTED.items() for event in each}
-    dialect = on("network-zqa").file.dialect
+    dialect = resolved("network-zqa").dialect
     assert dialect is not None
     assert {"^".join(msh[9].split("^")[:2]) for msh in good} == events | (set(dialect.events) - {"ZPA^Z04"})
 

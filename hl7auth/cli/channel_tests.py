@@ -163,7 +163,7 @@ def _disguised(channel: "Channel", found: Sequence[Entry]) -> list[bytes]:
 
     def profile_of(message: "Message") -> "CompiledProfile":
         version = message.header.version
-        return compiled(channel.file.profile, version if version in VERSIONS else VERSIONS[-1])
+        return compiled(channel.file.profile_of(message), version if version in VERSIONS else VERSIONS[-1])
 
     try:
         messages = [parse(each["raw"], channel.file.fallback_charset) for each in found]

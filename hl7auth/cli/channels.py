@@ -26,7 +26,7 @@ def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
         {
             "channel": channel.name,
             "listen": channel.file.listen,
-            "profile": channel.file.profile,
+            "profile": ", ".join(channel.file.profiles),
             "messages": list(channel.file.accepts.messages),
             "file": str(channel.path),
         }
@@ -93,7 +93,7 @@ def diff(before: Chosen, after: Chosen, channels: ChannelFolder = None, output: 
     one, other = chosen(before, channels), chosen(after, channels)
     found = [each.entry() for each in channel_diff(one.file, other.file)]
     whole = {"before": one.name, "after": other.name, "differences": found}
-    show(whole, output, lambda it: _differences(it, one.file.profile, other.file.profile))
+    show(whole, output, lambda it: _differences(it, one.file.profiles, other.file.profiles))
 
 
 @app.command()
@@ -104,12 +104,13 @@ def schema() -> None:
     show(channel_schema(), Format.JSON, str)
 
 
-def _differences(whole: dict[str, Any], before: str, after: str) -> str:
+def _differences(whole: dict[str, Any], before: tuple[str, ...], after: tuple[str, ...]) -> str:
     found = whole["differences"]
     lines = [f"{whole['after']} compared with {whole['before']}: " + (f"{len(found)} difference(s)" if found else "")]
     if not found:
         lines[0] += "no difference"
     lines += [f"  {each['text']}" for each in found]
-    if before != after:
-        lines.append(f"What the profiles differ in: hl7auth profile diff {before} {after}")
+    gone, new = [name for name in before if name not in after], [name for name in after if name not in before]
+    if len(gone) == len(new) == 1:
+        lines.append(f"What the profiles differ in: hl7auth profile diff {gone[0]} {new[0]}")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, flow.channel_values, flow.destination and flow.route, rules, wire.charset (known names),
-resources and errors only.
+Imports domain.terms, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules, wire, resources
+and errors only.
 """
 
 from collections.abc import Collection
@@ -14,6 +14,7 @@ from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, load_filled
 from hl7auth.flow.destination import NAME, Destination, OrderBy
+from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
 from hl7auth.rules.dialect import Dialect
@@ -21,6 +22,7 @@ from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict, place
 from hl7auth.wire import charset
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
+from hl7auth.wire.message import Message
 from hl7auth.wire.versions import VERSIONS
 
 SUPPORTED = {
@@ -74,6 +76,7 @@ class Clocks(Strict):
 class ChannelFile(Strict):
     """The shape of a channel file.
 
+    `profile` is one for all messages, or a list of `{when, profile}` of which the first that fits is taken.
     `errors` says what findings of severity error do to a message, `tells` which findings the ERR segments of an ACK
     speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates.
     """
@@ -81,7 +84,7 @@ class ChannelFile(Strict):
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
     listen: str
-    profile: str = "referral"
+    profile: str | tuple[Choice, ...] = "referral"
     accepts: Accepts = Accepts()
     errors: Literal["reject", "accept"] = "reject"
     tells: Literal["errors", "warnings", "all"] = "errors"
@@ -109,17 +112,41 @@ class ChannelFile(Strict):
         return Terms(self.snapshot, self.action, self.order)
 
     @property
-    def dialect(self) -> Dialect | None:
-        """How the partner of this channel speaks, by its profile."""
-        return resolved(self.profile).dialect
+    def profiles(self) -> tuple[str, ...]:
+        """The profiles of this channel, each once, in their order."""
+        if isinstance(self.profile, str):
+            return (self.profile,)
+        return tuple(dict.fromkeys(choice.profile for choice in self.profile))
 
-    def events(self, message_type: str) -> tuple[str, ...]:
-        """The events of a message type that this channel understands; none for one that it does not take."""
-        dialect, accepted = self.dialect, self.accepts.messages
+    def profile_of(self, message: Message) -> str:
+        """The profile that a message is checked against."""
+        profile = self.profile
+        return profile if isinstance(profile, str) else profile_of(profile, message)
+
+    @property
+    def own_messages(self) -> tuple[str, ...]:
+        """The message types of the partners' own, by the dialects of the profiles."""
+        dialects = (resolved(name).dialect for name in self.profiles)
+        return tuple(dict.fromkeys(event[:3] for dialect in dialects if dialect for event in dialect.events))
+
+    def events(self, message_type: str, profile: str = "") -> tuple[str, ...]:
+        """The events of a message type that this channel understands under a profile, or under any of its own.
+
+        None for a message type that it does not take.
+        """
+        if not profile:
+            found = (event for name in self.profiles for event in self.events(message_type, name))
+            return tuple(dict.fromkeys(found))
+        dialect, accepted = resolved(profile).dialect, self.accepts.messages
         own = _own_events(dialect, message_type) if dialect else ()
         if message_type in accepted or (own and "messages" not in self.accepts.model_fields_set):
             return SUPPORTED.get(message_type, ()) + own
         return ()
+
+    @field_validator("profile")
+    @classmethod
+    def _for_all(cls, profile: str | tuple[Choice, ...]) -> str | tuple[Choice, ...]:
+        return profile if isinstance(profile, str) else checked(profile)
 
     @field_validator("fallback_charset")
     @classmethod
@@ -147,18 +174,25 @@ def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT) -> Chann
     Raises ConfigError, also when its profile is unknown or wrong.
     """
     file = load_filled(path, ChannelFile, environment)
+    for keys, name in profile_keys(file):
+        try:
+            resolved(name)
+        except ConfigError:
+            raise
+        except UserError as error:
+            raise ConfigError(f"{place(path, *keys)}: {'.'.join(map(str, keys))}: {error}") from None
     try:
-        dialect = resolved(file.profile).dialect
-    except ConfigError:
-        raise
-    except UserError as error:
-        raise ConfigError(f"{place(path, 'profile')}: profile: {error}") from None
-    own = [name[:3] for name in dialect.events] if dialect else []
-    try:
-        _all_in(file.accepts.messages, [*SUPPORTED, *dict.fromkeys(own)], "message type")
+        _all_in(file.accepts.messages, [*SUPPORTED, *file.own_messages], "message type")
     except ValueError as error:
         raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
     return Channel(file=file, path=path)
+
+
+def profile_keys(file: ChannelFile) -> list[tuple[tuple[int | str, ...], str]]:
+    """Where the file names its profiles, and their names."""
+    if isinstance(file.profile, str):
+        return [(("profile",), file.profile)]
+    return [(("profile", number, "profile"), choice.profile) for number, choice in enumerate(file.profile)]
 
 
 def load_channels(folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> list[Channel]:

@@ -17,7 +17,7 @@ from hl7auth.errors import ConfigError, Fault, UserError
 from hl7auth.flow.certificate import Validity, validities
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_leaves import Keys, is_secret, leaves, plain, spelled
-from hl7auth.flow.channel_reach import unreached
+from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
 from hl7auth.rules.compiled import compiled
@@ -106,13 +106,13 @@ def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Keys, Endpoint]]:
 
 
 def _profile(looked: _Looked) -> Iterator[_Said]:
-    """The profile must compile for every version that is accepted, or the start would fail."""
-    file = looked.channel.file
-    for version in file.accepts.versions:
-        try:
-            compiled(file.profile, version)
-        except (UserError, Fault) as error:
-            yield _Said(("profile",), f"profile {file.profile} can not be used for {version}: {error}")
+    """A profile must compile for every version that it is chosen for, or the start would fail."""
+    for choice in choices(looked.channel.file):
+        for version in choice.versions:
+            try:
+                compiled(choice.profile, version)
+            except (UserError, Fault) as error:
+                yield _Said(choice.keys, f"profile {choice.profile} can not be used for {version}: {error}")
 
 
 def _files(looked: _Looked) -> Iterator[_Said]:

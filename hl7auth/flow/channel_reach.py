@@ -1,4 +1,4 @@
-"""Which steps and routes of a channel can be reached at all, as far as the header of its messages decides that.
+"""Which profiles, steps and routes of a channel are reached at all, as far as the header of its messages decides that.
 
 Imports wire, rules, steps, flow.channel and flow.channel_leaves only.
 
@@ -10,7 +10,7 @@ condition was met before.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hl7auth.flow.channel import ChannelFile
+from hl7auth.flow.channel import ChannelFile, profile_keys
 from hl7auth.flow.channel_leaves import Keys, spelled
 from hl7auth.rules.predicate import compile_condition
 from hl7auth.steps.model import STEPS, verb_of
@@ -59,16 +59,43 @@ class _Taken(NamedTuple):
 
 
 def unreached(file: ChannelFile, data: Any) -> list[Unreached]:
-    """Steps and routes that are never reached, or overlap. `data` is the file as plain data."""
+    """Profiles, steps and routes that are never reached, or overlap. `data` is the file as plain data."""
     headers = tuple(accepted_headers(file))
-    return list(_look(data, (), _Way(headers, {})))
+    return [*_unchosen(file), *_look(data, (), _Way(headers, {}))]
+
+
+class Chosen(NamedTuple):
+    """A choice of a profile: its keys, its name, its condition, and the versions of HL7 that it may be chosen for."""
+
+    keys: Keys
+    profile: str
+    when: str
+    versions: tuple[str, ...]
+
+
+def choices(file: ChannelFile) -> Iterator[Chosen]:
+    """The profiles of a channel. One that no message comes to has no versions."""
+    if isinstance(file.profile, str):
+        yield Chosen(("profile",), file.profile, "", file.accepts.versions)
+        return
+    way = _Way(tuple(accepted_headers(file)), {})
+    for (keys, name), choice in zip(profile_keys(file), file.profile, strict=True):
+        yes, way = _divided(choice.when, way) if choice.when else (way, way)
+        yield Chosen(keys, name, choice.when, tuple(dict.fromkeys(each.header.version for each in yes.headers or ())))
+
+
+def _unchosen(file: ChannelFile) -> Iterator[Unreached]:
+    """Profiles that no message is checked against: earlier ones take all, or the condition never holds."""
+    for each in choices(file):
+        if not each.versions:
+            keys = (*each.keys[:-1], "when") if each.when else each.keys
+            yield Unreached(keys, f"no message that the channel accepts is checked against {each.profile} here")
 
 
 def accepted_headers(file: ChannelFile) -> Iterator[Message]:
     """A message with nothing but its MSH for everything that the channel accepts."""
     accepts = file.accepts
-    own = [name.partition("^")[0] for name in file.dialect.events] if file.dialect else []
-    for kind in dict.fromkeys((*accepts.messages, *own)):
+    for kind in dict.fromkeys((*accepts.messages, *file.own_messages)):
         for event in file.events(kind):
             for version in accepts.versions:
                 for processing in accepts.processing_ids:

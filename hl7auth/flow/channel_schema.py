@@ -23,7 +23,8 @@ _SAID = {
     "channel": "The name of the channel: in lists, in the store and in metrics.",
     "title": "What the channel is for, in a few words.",
     "listen": "Where it listens, as Twisted writes endpoints: tcp:2575:interface=127.0.0.1.",
-    "profile": "The conformance profile that messages are checked against (`hl7auth profile list`).",
+    "profile": "The conformance profile that messages are checked against (`hl7auth profile list`), or a list of them "
+    "with `when`: the first that fits is taken, and the last, without `when`, is for all others.",
     "duplicates": "What becomes of a new message under a control id that was used before: lenient takes it, strict "
     "refuses it with 205. The very same message again always gets its stored reply.",
     "order_by": "What keeps its order on the way to a destination: messages with the same key go one after the other.",

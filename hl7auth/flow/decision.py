@@ -177,13 +177,13 @@ def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Know
 def _own_name(plan: Plan) -> Name | None:
     """What the answer is called where the partner has names of its own."""
     kind, event = plan.acts_as
-    if plan.dialect is None or kind not in ANSWERS:
+    if plan.dialect is None or plan.message is None or kind not in ANSWERS:
         return None
     name = plan.dialect.own_name(f"{ANSWERS[kind][0]}^{event}", plan.header.trigger_event)
     if not name or plan.header.event not in plan.dialect.events:
         return None
     own, _, trigger = name.partition("^")
-    profile = compiled(plan.channel.file.profile, plan.header.version)
+    profile = compiled(plan.channel.file.profile_of(plan.message), plan.header.version)
     structure = profile.structure_of(own, trigger) or f"{own}_{trigger}"
     return Name(own, trigger, structure, profile.structures.get(structure))
 

@@ -149,12 +149,13 @@ def _plan_message(
     common = (message_id, channel, now, message.raw, peer, header, marks, asked, reply_ids, message)
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)
-    problems = _header_problems(header, channel)
+    name = channel.file.profile_of(message)
+    problems = _header_problems(header, channel, name)
     if problems:
         return Plan(*common, refusal=Refusal("AR", tuple(problems)))
     if fragment := _fragment(message):
         return Plan(*common, refusal=Refusal("AE", (fragment,)))
-    profile = compiled(channel.file.profile, header.version)
+    profile = compiled(name, header.version)
     dialect = profile.profile.dialect
     acts_as = dialect.acts_as(header.message_type, header.trigger_event) if dialect else _event(header)
     structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
@@ -233,7 +234,7 @@ def digest(message: Message, channel: Channel) -> int:
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
-def _header_problems(header: Header, channel: Channel) -> list[Problem]:
+def _header_problems(header: Header, channel: Channel, profile: str) -> list[Problem]:
     """What MSH must say before anything else is looked at (chapter 2, 2.9.2.1: type, processing id, version)."""
     accepts = channel.file.accepts
     problems = []
@@ -245,7 +246,7 @@ def _header_problems(header: Header, channel: Channel) -> list[Problem]:
         problem("101", "MSH-10 Message Control ID is empty", 10)
     if not header.message_type:
         problem("101", "MSH-9 Message Type is empty", 9)
-    elif not (events := channel.file.events(header.message_type)):
+    elif not (events := channel.file.events(header.message_type, profile)):
         problem("200", "this channel does not accept this message type (MSH-9.1)", 9, 1)
     elif header.trigger_event not in events:
         problem("201", "this event does not exist for this message type (MSH-9.2)", 9, 2)

@@ -1,15 +1,14 @@
 """Routes: which destinations a message goes to, by its event, what became of it, and a condition on its fields.
 
-Imports domain (names of statuses), rules and wire only.
+Imports flow.condition, rules.strict_yaml and wire only.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from hl7auth.rules.predicate import Condition, compile_condition
+from hl7auth.flow.condition import condition
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.wire.message import Message
 
@@ -34,7 +33,7 @@ class Route(Strict):
     @classmethod
     def _compiles(cls, text: str) -> str:
         if text:
-            _condition(text)
+            condition(text)
         return text
 
 
@@ -58,12 +57,4 @@ def _fits(route: Route, message: Message | None, event: str, disposition: str, s
         return False
     if not route.when:
         return True
-    return message is not None and _condition(route.when)(message, message.segments[0])
-
-
-@lru_cache(maxsize=1024)
-def _condition(text: str) -> Condition:
-    condition = compile_condition(text)
-    if condition.asks_group or any(path.scope == "this" for path in condition.paths):
-        raise ValueError(f"'this' and 'group.' mean nothing in a route: {text}")
-    return condition
+    return message is not None and condition(route.when)(message, message.segments[0])
