@@ -166,7 +166,7 @@ def _plan_message(
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
     claims = _claims(message, where, dialect, acts_as[0] in ANSWERS)
-    if len(claims) * sum(len(each.text) for name in _COPIED for each in message.all(name)) > MAX_COPIED:
+    if len(claims) * len(message.text) > MAX_COPIED and len(claims) * _copied(message) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
         return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)))
     intent = _intent(message, message_id, claims, profile.profile.status or _NO_CODES, asked, acts_as, channel)
@@ -175,6 +175,10 @@ def _plan_message(
             context={**intent.context, "patient": without_absent(intent.context["patient"], dialect)}
         )
     return Plan(*common, where, findings, None, intent, digest(message, channel), dialect)
+
+
+def _copied(message: Message) -> int:
+    return sum(len(each.text) for name in _COPIED for each in message.all(name))
 
 
 def _event(header: Header) -> tuple[str, str]:
