@@ -31,7 +31,7 @@ from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
 from hl7auth.rules.check import Finding, check
 from hl7auth.rules.compiled import compiled
 from hl7auth.rules.dialect import Dialect
-from hl7auth.rules.profile import StatusMap
+from hl7auth.rules.profile import StatusMap, resolved
 from hl7auth.rules.structure import Layout
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
@@ -150,13 +150,13 @@ def _plan_message(
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)
     name = channel.file.profile_of(message)
+    dialect = resolved(name).dialect
     problems = _header_problems(header, channel, name)
     if problems:
-        return Plan(*common, refusal=Refusal("AR", tuple(problems)))
+        return Plan(*common, refusal=Refusal("AR", tuple(problems)), dialect=dialect)
     if fragment := _fragment(message):
-        return Plan(*common, refusal=Refusal("AE", (fragment,)))
+        return Plan(*common, refusal=Refusal("AE", (fragment,)), dialect=dialect)
     profile = compiled(name, header.version)
-    dialect = profile.profile.dialect
     acts_as = dialect.acts_as(header.message_type, header.trigger_event) if dialect else _event(header)
     structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
     where = profile.layout(structure, tuple([segment.name for segment in message.segments]))
@@ -168,7 +168,7 @@ def _plan_message(
     claims = _claims(message, where, dialect, acts_as[0] in ANSWERS)
     if len(claims) * len(message.text) > MAX_COPIED and len(claims) * _copied(message) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
-        return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)))
+        return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)), dialect=dialect)
     intent = _intent(message, message_id, claims, profile.profile.status or _NO_CODES, asked, acts_as, channel)
     if dialect is not None:
         intent = intent._replace(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hl7auth.flow import intake
 from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.flow.decision import Disposition
 from hl7auth.resources import shipped
@@ -206,3 +207,18 @@ def test_p34_a_partners_own_segment_deletes_no_set(hub: Channel, version: str) -
     outcome = trial.send(tells(VISIT, top='ZAU|""|""|""', version=version, control_id="D2"))
     assert "AUT.delete-set" not in {finding.rule for finding in outcome.findings}
     assert trial.statuses("7001@PAYER") == ["approved"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"|P|2.4", b"|T|2.4"), (b"||NE|AL", b"|7|NE|AL"), (b"AUT||ACME", b"AUT||ACME"), (b"||ACME", b"||ACME||soon")],
+)
+def test_a_refused_answer_is_not_answered_like_a_request(
+    hub: Channel, old: bytes, new: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if old == new:  # nothing is wrong with it but its size
+        monkeypatch.setattr(intake, "MAX_COPIED", 10)
+    told = tells(VISIT, aut(), zau("7001", "B000")).replace(b"|P|2.4", b"|P|2.4|||NE|AL")
+    outcome = Trial(hub).send(told.replace(old, new))
+    assert (outcome.disposition, outcome.plan.acts_as) == (Disposition.REFUSED, ("RPA", "I08"))
+    assert outcome.replies == []
