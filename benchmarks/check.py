@@ -5,7 +5,9 @@ Imports the standard library, the template beside it, and hl7auth's rules and wi
     python check.py [--seconds S]
 
 CPU milliseconds per message for structure, data types, tables, lengths, predicates and statements, under two profiles.
-`check` is the check alone, with its memory of good values warm; `read` is reading the bytes into a message.
+`check` is the check alone, with its memory of good values warm, as the best and the median of many messages; on a busy
+machine the best is what the work costs. `first` is the first message of its kind; `read` is reading the bytes into a
+message. `budget` is what the check of the 2 KB message may cost, and whether it keeps to it.
 """
 
 import argparse
@@ -28,8 +30,11 @@ else:  # run by path: this folder is on sys.path, its parent need not be
 
 Result = TypeVar("Result")
 PROFILES = ("referral", "rqa-i08")
-MEDIUM, LARGE = 20_000, 2_000_000
-"""Bytes of the larger messages; what makes them so is a document in OBX-5 (base64), or many observations."""
+MEDIUM, MANY, LARGE = 20_000, 600_000, 2_000_000
+"""Bytes of the larger messages; what makes them so is a document in OBX-5 (base64), or many observations: as many as
+the engine takes have some 600 KB."""
+
+BUDGET_MS = 0.15
 
 
 def observations(size: int) -> str:
@@ -50,9 +55,9 @@ def _before_visit(segments: str) -> str:
 
 
 def measure(template: str, name: str, seconds: float) -> dict[str, float | int]:
-    """Medians in CPU milliseconds; every message is another one, as on a feed."""
+    """CPU milliseconds; every message is another one, as on a feed."""
     gc.freeze()
-    read, checked, findings, number = list[float](), list[float](), 0, 0
+    read, checked, findings, segments, number = list[float](), list[float](), 0, 0, 0
     rules = compiled(name, parse(message(template, 0, "CHECK")).header.version)
     until = time.process_time() + seconds
     while time.process_time() < until or number < 5:
@@ -61,21 +66,24 @@ def measure(template: str, name: str, seconds: float) -> dict[str, float | int]:
         read.append(spent)
         listed, spent = _timed(lambda found=found: _checked(found, rules))  # type: ignore[misc]
         checked.append(spent)
-        findings, number = len(listed), number + 1
+        findings, number, segments = len(listed), number + 1, len(found.segments)
     return {
         "bytes": len(raw),
+        "segments": segments,
         "messages": number,
         "findings": findings,
         "read_ms": round(statistics.median(read), 4),
+        "check_best_ms": round(min(checked), 4),
         "check_ms": round(statistics.median(checked), 4),
         "check_first_ms": round(checked[0], 4),
+        "check_best_us_per_segment": round(min(checked) * 1e3 / segments, 2),
     }
 
 
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    before = time.process_time()
+    before = time.process_time_ns()
     result = work()
-    return result, (time.process_time() - before) * 1e3
+    return result, (time.process_time_ns() - before) / 1e6
 
 
 def _checked(found: Message, rules: CompiledProfile) -> list[object]:
@@ -94,11 +102,14 @@ def main() -> None:
     sizes = {
         "template": TEMPLATE,
         "20 KB of observations": observations(MEDIUM),
+        "600 KB of observations": observations(MANY),
         "20 KB document": document(MEDIUM),
         "2 MB document": document(LARGE),
     }
     found = {name: {size: measure(text, name, asked.seconds) for size, text in sizes.items()} for name in PROFILES}
-    print(json.dumps(found, indent=2))
+    worst = max(each["template"]["check_best_ms"] for each in found.values())
+    budget = {"must_ms": BUDGET_MS, "worst_best_ms": worst, "met": worst <= BUDGET_MS}
+    print(json.dumps({"budget": budget, **found}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The message of the benchmark: one synthetic RQA^I08 of HL7 2.8.2 with two authorizations, and how to number it.
+"""The message of the benchmark: one synthetic RQA^I08 of HL7 2.8.2 asking for two authorizations, and how to number it.
 
 Imports the standard library only.
 """
@@ -30,15 +30,15 @@ _SEGMENTS = (
     "AL1|1|DA^Drug allergy^HL70127|PEN^Penicillin^L|MO^Moderate^HL70128|Rash",
     "PR1|1||KNEE-R^Knee replacement, right^L||20260420083000|P^Procedure^HL70230|110",
     "AUT|GOLD80^Harbor Gold 80^L|HH001^Harbor Mutual^L|Harbor Mutual|20260420|20260720"
-    "|@@AUT@@^HARBOR|18500.00&USD|4^DAYS|4^DAYS|20260304093000|ORT^Orthopedics^L|ORT^Orthopedics^L"
+    "|@@AUT@@^HARBOR|18500.00&USD|4^DAYS||20260304093000|ORT^Orthopedics^L|ORT^Orthopedics^L"
     "|SURG^Surgical^L|PEND^Pending^L|20260424|INP^Surgery^L|Pain at rest"
-    "|4^DAYS|0^DAYS|4^DAYS|IMP^Inpatient^L|18500.00^USD|Millbrook Joint Center^L^^^^HARBOR^XX^^^MJC01"
+    "|0^DAYS|0^DAYS|4^DAYS|IMP^Inpatient^L|18500.00^USD|Millbrook Joint Center^L^^^^HARBOR^XX^^^MJC01"
     "|MJ4410^Lindqvist^Tove^^^^^^HARBOR^L^^^PRN|Plan on file|20260303|^WPN^PH^^1^802^5550166|Right side only|",
     "PR1|2||PHYS-K^Physical therapy, knee^L||20260428100000|P^Procedure^HL70230|45",
     "AUT|GOLD80^Harbor Gold 80^L|HH001^Harbor Mutual^L|Harbor Mutual|20260428|20260728"
-    "|@@AUT@@^HARBOR|175.00&USD|12^VISITS|12^VISITS|20260304093000|PT^Therapy^L|PT^Therapy^L"
+    "|@@AUT@@^HARBOR|175.00&USD|12^VISITS||20260304093000|PT^Therapy^L|PT^Therapy^L"
     "|THER^Therapy^L|PEND^Pending^L|20260728|REH^Rehabilitation^L|Walk without aid"
-    "|12^VISITS|0^VISITS|3^VISITS|AMB^Ambulatory^L|2100.00^USD|Alder Street Therapy^L^^^^HARBOR^XX^^^AST02"
+    "|0^VISITS|0^VISITS|3^VISITS|AMB^Ambulatory^L|2100.00^USD|Alder Street Therapy^L^^^^HARBOR^XX^^^AST02"
     "|AS7301^Baptiste^Noor^^^^^^HARBOR^L^^^PRN|Plan on file|20260303|^WPN^PH^^1^802^5550131|Twice a week|",
     "OBR|1|ORD8815^HILL||KNEE-EX^Examination of the knee^L|||20260227101500",
     "OBX|1|NM|KNEE-FLEX^Flexion of the knee^L||85|deg^Degrees^UCUM|||||F|||20260227102000",

@@ -22,8 +22,12 @@ import yaml
 from hl7auth.cli import bench, bench_run
 from hl7auth.errors import UserError
 from hl7auth.resources import shipped
+from hl7auth.rules.check import check
+from hl7auth.rules.compiled import compiled
+from hl7auth.wire.message import parse
 
 sys.path.insert(0, str(shipped("benchmarks").parent))
+from benchmarks import check as check_cost
 from benchmarks import limit, load, template
 
 SMALL = "MSH|^~\\&|A|B|C|D|20260304||RQA^I08^RQA_I08|@@ID@@|P|2.8.2\rNTE|1|P|short\r"
@@ -64,8 +68,33 @@ def test_the_message_is_a_full_request_of_the_usual_size() -> None:
     )
     authorizations = [segment for segment in segments if segment[0] == "AUT"]
     assert [len(fields) - 1 for fields in authorizations] == [29, 29]
-    assert all(all(fields[1:29]) and not fields[29] for fields in authorizations)
+    # it asks: all fields but what an answer grants (AUT-9), and no action code
+    assert [[number for number, text in enumerate(fields) if not text] for fields in authorizations] == [[9, 29]] * 2
     assert len({fields[6] for fields in authorizations}) == 1
+
+
+@pytest.mark.parametrize("profile", ["referral", "rqa-i08", "referral-strict"])
+def test_the_message_breaks_no_rule(profile: str) -> None:
+    message = parse(template.message(template.TEMPLATE, 7, "AB12CD"))
+    rules = compiled(profile, message.header.version)
+    layout = rules.layout("RQA_I08", tuple(segment.name for segment in message.segments))
+    assert check(message, rules, layout) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "segments"),
+    [
+        (template.TEMPLATE, 2_300, 20),
+        (check_cost.observations(20_000), 19_900, 227),
+        (check_cost.document(20_000), 20_000, 21),
+    ],
+)
+def test_what_the_check_costs_is_measured_on_messages_that_are_right(text: str, least: int, segments: int) -> None:
+    found = check_cost.measure(text, "referral", 0.001)
+    assert found["messages"] >= 5
+    assert (found["findings"], found["segments"]) == (0, segments)
+    assert least <= found["bytes"] <= 1.2 * least
+    assert 0 < found["check_best_ms"] <= found["check_ms"]
 
 
 def test_every_message_has_its_own_identifiers_of_fixed_width() -> None:
