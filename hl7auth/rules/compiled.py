@@ -45,7 +45,8 @@ class GoodValues(NamedTuple):
 class CompiledProfile:
     """A profile for one version of HL7, and the raw values it has found good, by delimiters, segment and field.
 
-    `statements` are those about the message as a whole; `structures` are those that it brings along or changes.
+    `statements` are those about the message as a whole; `structures` are those that it brings along or changes;
+    `relaxed` are the fields and groups that HL7 requires in this version and the profile does not.
     """
 
     profile: Profile
@@ -57,6 +58,7 @@ class CompiledProfile:
     structures: Mapping[str, Node] = field(default_factory=dict)
     events: Mapping[tuple[str, str], str] = field(default_factory=dict)
     asks_groups: bool = False
+    relaxed: frozenset[str] = frozenset()
     seen: dict[Delimiters, GoodValues] = field(default_factory=dict)
 
     def structure_of(self, message_type: str, event: str) -> str | None:
@@ -95,7 +97,7 @@ def compiled(name: str, version: str, folder: Path | None = None) -> CompiledPro
 def compile_profile(profile: Profile, version: str) -> CompiledProfile:
     """A Profile compiled for a version. Raises ConfigError where it can not be, or relaxes HL7 without `departs`."""
     known = dictionary(version)
-    making = Making(profile, version, known, TypeChecker(known), {})
+    making = Making(profile, version, known, TypeChecker(known), {}, set())
     statements = [_statement(profile, each) for each in profile.statements]
     named = {each.segment: None for each in statements if each.scope != "message"} | dict(profile.segments)
     segments = {
@@ -103,7 +105,7 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
         for name, rules in named.items()
         if (name in known.segments and known.segments[name].fields) or name.startswith("Z")
     }
-    structures = own_structures(profile, known)
+    structures = own_structures(profile, known, making.relaxed)
     events = {_event(event): structure for event, structure in profile.events.items()}
     return CompiledProfile(
         profile=profile,
@@ -116,6 +118,7 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
         events={key: name for key, name in events.items() if name in structures or name in known.structures},
         structures=structures,
         asks_groups=_asks_groups(segments, statements),
+        relaxed=frozenset(making.relaxed),
     )
 
 

@@ -59,6 +59,11 @@ class _Doubts:
         yield from self._flavours()
         yield from self._departs()
 
+    def _is_own(self, *keys: str | int) -> bool:
+        """True when the profile's own file says it: what it inherits is for more messages than its own."""
+        own, place = self.profile.place("profile"), self.profile.place(*keys)
+        return own.rpartition(":")[0] == place.rpartition(":")[0]
+
     def _doubt(self, path: str, text: str, *keys: str | int) -> Doubt:
         return Doubt(path, text, short(self.profile.place(*keys)))
 
@@ -76,7 +81,7 @@ class _Doubts:
     def _field(self, name: str, number: int, said: FieldProfile) -> Iterator[Doubt]:
         path, keys = f"{name}-{number}", ("segments", name, "fields", number)
         rules = [found for each in self.compiled.values() if (found := _rule(each, name, number)) is not None]
-        if rules and all(rule.beyond for rule in rules):
+        if rules and all(rule.beyond for rule in rules) and self._is_own(*keys):
             late = said.since is not None and not any(at_least(version, said.since) for version in self.versions)
             if late or not any(_defines(version, name, number) for version in self.versions):
                 text = "no version that the profile is for has this field: its rules never apply"
@@ -158,24 +163,15 @@ class _Doubts:
             yield self._doubt(name, "nothing has this flavour", "flavours", name)
 
     def _departs(self) -> Iterator[Doubt]:
-        """A place that is named and not relaxed: left over, or a number that was mistyped."""
-        relaxed = {rule.path for each in self.compiled.values() for rule in _all_rules(each) if rule.usage != "R"}
-        required = {path for each in self.compiled.values() for path in _required_by_hl7(each)}
-        groups = {f"{name}.{group}" for name, inner in self.profile.groups.items() for group in inner}
-        inherited = {path for path in self.profile.departs if path.count(".")}  # components: HL7 requires none of them
-        for path in self._own_departs():
-            if path not in relaxed | groups | inherited:
-                yield self._doubt(path, "departs names it, and it is not relaxed", "departs")
-            elif path not in required | groups | inherited and self.profile.extends is None:
-                yield self._doubt(path, "departs names it, and HL7 does not require it", "departs")
-
-    def _own_departs(self) -> tuple[str, ...]:
-        """The ones of the profile's own file: they stand behind the inherited ones."""
-        places = self.profile.places
-        own = self.profile.place("profile").rpartition(":")[0]
-        listed = [place for keys, place in places.items() if keys.startswith("departs.")]
-        count = sum(place.rpartition(":")[0] == own for place in listed)
-        return self.profile.departs[-count:] if count else ()
+        """A place that the file names and does not relax: left over, or a number that was mistyped."""
+        said = self.profile.departing
+        relaxed = said.relaxed.union(*(each.relaxed for each in self.compiled.values()))
+        for number, path in enumerate(said.named):
+            if path not in relaxed:
+                yield self._doubt(path, "departs names it, and it is not relaxed", "departs", number)
+            elif path in said.inherited and path not in said.relaxed:
+                text = f"departs names it, and {self.profile.extends} departs there already"
+                yield self._doubt(path, text, "departs", number)
 
     def _all_elements(self) -> Iterator[tuple[str, FieldProfile | Component, Keys]]:
         for name, segment in self.profile.segments.items():
@@ -213,16 +209,6 @@ def _types(said: FieldProfile | Component) -> Sequence[str]:
 def _rule(compiled: CompiledProfile, name: str, number: int) -> FieldRule | None:
     rules = compiled.segments.get(name)
     return rules.fields[number] if rules is not None and number < len(rules.fields) else None
-
-
-def _all_rules(compiled: CompiledProfile) -> Iterator[FieldRule]:
-    for rules in compiled.segments.values():
-        yield from rules.fields[1:]
-
-
-def _required_by_hl7(compiled: CompiledProfile) -> Iterator[str]:
-    for name, segment in compiled.dictionary.segments.items():
-        yield from (f"{name}-{at}" for at, field in enumerate(segment.fields, start=1) if field.usage == "R")
 
 
 def _defines(version: str, name: str, number: int) -> bool:

@@ -41,13 +41,15 @@ _BINDINGS: dict[tuple[str, str], Severity] = {
 
 
 class Making(NamedTuple):
-    """What all rules of a profile in one version are made with. `coded` remembers which parts of values have codes."""
+    """What all rules of a profile in one version are made with. `coded` remembers which parts of values have codes,
+    `relaxed` are the fields that HL7 requires and the profile does not."""
 
     profile: Profile
     version: str
     dictionary: Dictionary
     types: TypeChecker
     coded: dict[tuple[str, str | None], bool]
+    relaxed: set[str]
 
 
 class _Outer(NamedTuple):
@@ -86,7 +88,9 @@ def field_rule(making: Making, known: SegmentDef, rules: SegmentProfile, number:
     low, high = _cardinality(own, base)
     late = own.since is not None and not at_least(version, own.since)
     relaxed = common["usage"] != "R" or (late and not own.pre_adopted)
-    if base.usage == "R" and relaxed and path not in profile.departs and number in rules.fields:
+    if base.usage == "R" and relaxed and number in rules.fields:
+        making.relaxed.add(path)
+    if path in making.relaxed and path not in profile.departs:
         spot = (*keys, "since" if late else "usage" if own.usage is not None else "verb")
         named = f"{profile.place(*spot)}: {'.'.join(map(str, spot))}"
         raise ConfigError(f"{named}: HL7 {version} requires {path}; to relax it, name it in departs: [{path}]")

@@ -1,6 +1,7 @@
 """Conformance profiles as people write them: YAML files with `extends`, found, read strictly and merged.
 
-Imports rules.profile_model, rules.profile_merge, rules.strict_yaml, rules.tables, resources and errors only.
+Imports rules.profile_model, rules.profile_merge, rules.departures, rules.strict_yaml, rules.tables, resources and
+errors only.
 """
 
 from collections.abc import Mapping
@@ -9,12 +10,14 @@ from pathlib import Path
 
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.resources import shipped
+from hl7auth.rules.departures import departing
 from hl7auth.rules.finding import Severity
 from hl7auth.rules.profile_merge import merge
 from hl7auth.rules.profile_model import (
     Applies,
     Binding,
     Component,
+    Departing,
     Element,
     FieldProfile,
     Flavour,
@@ -82,7 +85,14 @@ def _resolve(name: str, files: Mapping[str, Path], above: tuple[str, ...]) -> Pr
     own = _read(files[name])
     if own.profile != name:
         raise ConfigError(f"{files[name]}:1: profile: must be '{name}', the name of the file")
-    return own if own.extends is None else merge(_resolve(own.extends, files, (*above, name)), own)
+    if own.extends is None:
+        own.depart(Departing(own.departs))
+        return own
+    base = _resolve(own.extends, files, (*above, name))
+    said = departing(base, own)
+    merged = merge(base, own)
+    merged.depart(said)
+    return merged
 
 
 def _read(path: Path) -> Profile:

@@ -1,12 +1,11 @@
-"""What a profile says over what it extends, key by key; and that it says so where it relaxes a requirement.
+"""What a profile says over what it extends, key by key.
 
-Imports rules.profile_model, rules.strict_yaml and errors only.
+Imports rules.profile_model and rules.strict_yaml only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
-from hl7auth.errors import ConfigError
 from hl7auth.rules.profile_model import (
     Component,
     Element,
@@ -15,26 +14,17 @@ from hl7auth.rules.profile_model import (
     Profile,
     SegmentProfile,
     Verb,
-    by_version,
 )  # fmt: skip
 from hl7auth.rules.strict_yaml import Strict
-from hl7auth.wire.versions import VERSIONS, at_least
 
 Kept = TypeVar("Kept", bound=Strict)
 Part = TypeVar("Part", FieldProfile, Component)
-_ASKING = ("verb", "usage", "cardinality", "since", "pre_adopted")
-"""Keys that decide whether an element has to have a value."""
 _SAME = (frozenset({"verb", "usage"}), frozenset({"table", "binding"}))
 """Keys that say the same thing in two ways: to say one takes the other back."""
 
 
 def merge(base: Profile, own: Profile) -> Profile:
-    """The profile with all that it inherits. Raises ConfigError where it relaxes an R without `departs`."""
-    for place, path in departures(base, own):
-        if path not in own.departs:
-            raise ConfigError(
-                f"{place}: {path} is required by '{base.profile}'; to relax it, name it in departs: [{path}]"
-            )
+    """The profile with all that it inherits."""
     segments = dict(base.segments)
     for name, segment in own.segments.items():
         inherited = segments.get(name, SegmentProfile())
@@ -105,61 +95,6 @@ def _asked(element: Element) -> bool:
 
 def _all(value: object) -> tuple[object, ...]:
     return tuple(value.values()) if isinstance(value, Mapping) else () if value is None else (value,)
-
-
-def departures(base: Profile, own: Profile) -> Iterator[tuple[str, str]]:
-    """(`file:line: key`, path) of each place that the base requires and the profile's own file does not."""
-    for name, segment in own.segments.items():
-        inherited = base.segments.get(name, SegmentProfile()).fields
-        merged = over_elements(inherited, segment.fields, FieldProfile())
-        keys = ("segments", name, "fields")
-        for number, rules in segment.fields.items():
-            if number in inherited:
-                both = inherited[number], merged[number]
-                yield from _relaxed(own, both, rules, f"{name}-{number}", (*keys, number))
-    for structure, groups in own.groups.items():
-        for group, said in groups.items():
-            had = base.groups.get(structure, {}).get(group)
-            if had is not None and least(had) and least(said) == 0:
-                yield _spot(own, ("groups", structure, group)), f"{structure}.{group}"
-
-
-def least(group: GroupProfile) -> int | None:
-    """How often a group has to come, by cardinality, verb or usage; None where the profile does not say."""
-    if group.cardinality is not None:
-        return int(group.cardinality.partition("..")[0])
-    if group.verb is None and group.usage is None:
-        return None
-    return int(group.verb is Verb.SHALL or group.usage == "R")
-
-
-def _relaxed(
-    own: Profile, both: tuple[Element, Element], rules: Element, path: str, keys: tuple[str | int, ...]
-) -> Iterator[tuple[str, str]]:
-    """`both` are the element as it was and as it is with the rules."""
-    base, merged = both
-    if any(required(base, version) and not required(merged, version) for version in VERSIONS):
-        for key in [each for each in _ASKING if each in rules.model_fields_set][:1]:
-            yield _spot(own, (*keys, key)), path
-    for number, part in rules.components.items():
-        if number in base.components:
-            below = (*keys, "components", number)
-            parts = base.components[number], merged.components[number]
-            yield from _relaxed(own, parts, part, f"{path}.{number}", below)
-
-
-def required(element: Element, version: str) -> bool:
-    """True when the element is R, SHALL have a value, or has to come at least once, and exists in that version."""
-    usage, verb, least_once = by_version(element.usage, version), by_version(element.verb, version), False
-    if isinstance(element, FieldProfile):
-        if element.since is not None and not element.pre_adopted and not at_least(version, element.since):
-            return False
-        least_once = element.cardinality is not None and not element.cardinality.startswith("0")
-    return usage == "R" or verb is Verb.SHALL or (least_once and usage in (None, "O") and verb in (None, Verb.MAY))
-
-
-def _spot(profile: Profile, keys: tuple[str | int, ...]) -> str:
-    return f"{profile.place(*keys)}: {'.'.join(map(str, keys))}"
 
 
 def _over(base: Kept, own: Kept) -> Kept:

@@ -8,7 +8,7 @@ A key marked "by version" may hold one value, or a mapping `first version: value
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
@@ -234,12 +234,22 @@ class StatusMap(Strict):
         return {name.strip().upper(): meaning for name, meaning in names.items()}
 
 
+class Departing(NamedTuple):
+    """What one file departs from: the places that it names, those that it relaxes over what it extends, and those that
+    what it extends departs from already."""
+
+    named: tuple[str, ...] = ()
+    relaxed: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
+
+
 class Profile(Strict):
     """A profile file, with everything it inherits once `resolved`.
 
     `departs` names the places where it relaxes what HL7, or what it extends, requires (`AUT-2`, `AUT-6.1`,
-    `RPA_I08.PROCEDURE`). `structures` are abstract syntaxes of its own, `events` the structure of a message
-    (`ZQA^Z02: ZQA_Z02`), `groups` changes to a structure. `severities` are by rule id (`AUT-13.usage`).
+    `RPA_I08.PROCEDURE`, and `CWE_CODED.3` of a flavour that it redefines). `structures` are abstract syntaxes of its
+    own, `events` the structure of a message (`ZQA^Z02: ZQA_Z02`), `groups` changes to a structure. `severities` are by
+    rule id (`AUT-13.usage`).
     """
 
     profile: str
@@ -260,6 +270,7 @@ class Profile(Strict):
     severities: dict[str, Severity] = {}
     dialect: Dialect | None = None
     _places: dict[str, str] = PrivateAttr(default_factory=dict)
+    _departing: Departing = PrivateAttr(default=Departing())
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Self:
@@ -272,6 +283,15 @@ class Profile(Strict):
     def places(self) -> dict[str, str]:
         """`file:line` of every key of the file and of those that it extends: `segments.AUT.fields.2.verb`."""
         return self._places
+
+    @property
+    def departing(self) -> Departing:
+        """What the profile's own file departs from."""
+        return self._departing
+
+    def depart(self, departing: Departing) -> None:
+        """Keeps what the profile's own file departs from: what it extends is known only where the two are merged."""
+        self._departing = departing
 
     def place(self, *keys: str | int) -> str:
         """`file:line` of a key, or of the nearest one around it; empty where the profile says nothing of it."""

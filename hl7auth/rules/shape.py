@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from hl7auth.errors import ConfigError
+from hl7auth.rules.departures import least
 from hl7auth.rules.dictionary import Dictionary, Node
-from hl7auth.rules.profile_merge import least
 from hl7auth.rules.profile_model import GroupProfile, Profile, Verb
 from hl7auth.rules.syntax import parse_syntax
 
@@ -20,24 +20,40 @@ class _Change(NamedTuple):
     rules: GroupProfile
 
 
-def own_structures(profile: Profile, dictionary: Dictionary) -> dict[str, Node]:
+def own_structures(profile: Profile, dictionary: Dictionary, relaxed: set[str] | None = None) -> dict[str, Node]:
     """The structures of the profile, and those of the dictionary that it changes, by name.
 
-    Raises ConfigError for a syntax that can not be read, or a group that is relaxed without `departs`.
+    The places that it relaxes are added to `relaxed`. Raises ConfigError for a syntax that can not be read, or a group
+    that is relaxed without `departs`.
     """
-    roots = {name: _parsed(profile, dictionary, name, text) for name, text in profile.structures.items()}
+    refuse = _Refuse(profile, set() if relaxed is None else relaxed)
+    roots = {name: _parsed(refuse, dictionary, name, text) for name, text in profile.structures.items()}
     for structure, groups in profile.groups.items():
         root = roots.get(structure) or dictionary.structures.get(structure)
         if root is not None:
             for group, rules in groups.items():
-                root = _changed(profile, root, _Change(structure, group, tuple(group.split(".")), rules))
+                root = _changed(refuse, root, _Change(structure, group, tuple(group.split(".")), rules))
             roots[structure] = root
-    _refuse_lesser_structures(profile, dictionary, roots)
+    _refuse_lesser_structures(refuse, dictionary, roots)
     return roots
 
 
-def _refuse_lesser_structures(profile: Profile, dictionary: Dictionary, roots: dict[str, Node]) -> None:
+class _Refuse(NamedTuple):
+    """Refuses what is relaxed without a word, and keeps what is relaxed."""
+
+    profile: Profile
+    relaxed: set[str]
+
+    def __call__(self, place: str, path: str, what: str) -> None:
+        """Raises ConfigError unless the profile departs there."""
+        self.relaxed.add(path)
+        if path not in self.profile.departs:
+            raise ConfigError(f"{place}: {what}; to relax it, name it in departs: [{path}]")
+
+
+def _refuse_lesser_structures(refuse: _Refuse, dictionary: Dictionary, roots: dict[str, Node]) -> None:
     """An event of HL7's that is given another structure still needs what HL7 requires. Raises ConfigError."""
+    profile = refuse.profile
     for event, structure in profile.events.items():
         kind, _, trigger = event.partition("^")
         usual = dictionary.structure_of(kind, trigger)
@@ -45,21 +61,19 @@ def _refuse_lesser_structures(profile: Profile, dictionary: Dictionary, roots: d
         if root is None or usual is None or usual == structure:
             continue
         for path in relaxed_places(replace(root, name=usual), dictionary):
-            if path not in profile.departs:
-                place = f"{profile.place('events', event) or profile.profile}: events.{event}"
-                raise ConfigError(f"{place}: HL7 requires {path}; to relax it, name it in departs: [{path}]")
+            place = f"{profile.place('events', event) or profile.profile}: events.{event}"
+            refuse(place, path, f"HL7 requires {path}")
 
 
-def _parsed(profile: Profile, dictionary: Dictionary, name: str, text: str) -> Node:
+def _parsed(refuse: _Refuse, dictionary: Dictionary, name: str, text: str) -> Node:
     """The structure as a Node. What is written anew under a name of HL7's requires at least what HL7 requires of it."""
-    place = f"{profile.place('structures', name) or profile.profile}: structures.{name}"
+    place = f"{refuse.profile.place('structures', name) or refuse.profile.profile}: structures.{name}"
     try:
         root = parse_syntax(text, name)
     except ValueError as error:
         raise ConfigError(f"{place}: {error}") from None
     for path in relaxed_places(root, dictionary):
-        if path not in profile.departs:
-            raise ConfigError(f"{place}: HL7 requires {path}; to relax it, name it in departs: [{path}]")
+        refuse(place, path, f"HL7 requires {path}")
     return root
 
 
@@ -78,13 +92,13 @@ def _first(node: Node) -> str:
     return _first(node.children[0]) if node.children else node.name
 
 
-def _changed(profile: Profile, node: Node, change: _Change, above: tuple[str, ...] = ()) -> Node:
+def _changed(refuse: _Refuse, node: Node, change: _Change, above: tuple[str, ...] = ()) -> Node:
     """The structure with the change made at every place of that name (`PR1`, or `PROCEDURE.AUT` under PROCEDURE)."""
     children = []
     for child in node.children:
         here = (*above, child.name)
-        changed_child = _changed(profile, child, change, here) if child.children else child
-        children.append(_with(profile, changed_child, change) if _is_at(here, change.path) else changed_child)
+        changed_child = _changed(refuse, child, change, here) if child.children else child
+        children.append(_with(refuse, changed_child, change) if _is_at(here, change.path) else changed_child)
     return replace(node, children=tuple(children))
 
 
@@ -103,14 +117,12 @@ def _is_at(here: tuple[str, ...], path: tuple[str, ...]) -> bool:
     return all(name in above for name in path[:-1])
 
 
-def _with(profile: Profile, node: Node, change: _Change) -> Node:
+def _with(refuse: _Refuse, node: Node, change: _Change) -> Node:
     low, high = _bounds(node, change.rules)
     path = f"{change.structure}.{change.group}"
-    if node.min and not low and path not in profile.departs:
-        place = profile.place("groups", change.structure, change.group)
-        raise ConfigError(
-            f"{place}: {change.structure} requires {node.name}; to relax it, name it in departs: [{path}]"
-        )
+    if node.min and not low:
+        place = refuse.profile.place("groups", change.structure, change.group)
+        refuse(place, path, f"{change.structure} requires {node.name}")
     return replace(node, min=low, max=high)
 
 

@@ -104,3 +104,62 @@ def test_a_rule_without_effect_is_doubted(text: str, doubt: str, tmp_path: Path)
 
 def test_a_severity_for_a_component_that_is_there_is_not(tmp_path: Path) -> None:
     assert found(tmp_path, "segments: {AUT: {}}\nseverities: {AUT-6.4.table: warning}") == []
+
+
+BASE = """profile: base
+title: t
+departs: [AUT-2, AUT-13]
+segments:
+  AUT:
+    fields:
+      1: {usage: R, components: {3: {usage: R}}}
+      2: {verb: SHOULD}
+      13: {verb: SHOULD, since: "2.8"}
+groups: {RQA_I08: {DG1: {cardinality: 1..*}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("departs", "rest", "doubt"),
+    [
+        ("AUT-1", "segments: {AUT: {fields: {1: {usage: RE}}}}", ""),
+        ("AUT-1.3", "segments: {AUT: {fields: {1: {components: {3: {usage: O}}}}}}", ""),
+        ("PID-3", "segments: {PID: {fields: {3: {usage: RE}}}}", ""),
+        ("RQA_I08.DG1", "groups: {RQA_I08: {DG1: {cardinality: 0..*}}}", ""),
+        ("RPA_I08.PROCEDURE", "groups: {RPA_I08: {PROCEDURE: {cardinality: 0..*}}}", ""),
+        ("RQA_I08.PID", 'structures: {RQA_I08: "MSH {<PROVIDER> PRD} {DG1}"}', ""),
+        ("AUT-1", "segments: {AUT: {fields: {1: {length: 20}}}}", "AUT-1: departs names it, and it is not relaxed"),
+        ("AUT-1.3", "segments: {AUT: {fields: {1: {length: 20}}}}", "AUT-1.3: departs names it, and it is not relaxed"),
+        ("PID-3", "segments: {PID: {fields: {3: {usage: R}}}}", "PID-3: departs names it, and it is not relaxed"),
+        ("AUT-31", "segments: {AUT: {}}", "AUT-31: departs names it, and it is not relaxed"),
+        (
+            "RQA_I08.PID",
+            "groups: {RQA_I08: {PID: {cardinality: 1..1}}}",
+            "RQA_I08.PID: departs names it, and it is not",
+        ),
+        (
+            "AUT-2",
+            "segments: {AUT: {fields: {2: {usage: O}}}}",
+            "AUT-2: departs names it, and base departs there already",
+        ),
+        # no version that the profile is for has the field
+        ("AUT-13", 'applies: {versions: ["2.5"]}', "AUT-13: departs names it, and it is not relaxed"),
+    ],
+)
+def test_a_departure_that_relaxes_nothing_is_doubted(tmp_path: Path, departs: str, rest: str, doubt: str) -> None:
+    (tmp_path / "base.yaml").write_text(BASE)
+    path = tmp_path / "site.yaml"
+    path.write_text(f"profile: site\ntitle: t\nextends: base\ndeparts:\n  - {departs}\n{rest}\n")
+    said = [each for each in doubts(load_profile(path)) if "departs" in each.text]
+    assert [f"{each.path}: {each.text}"[: len(doubt)] for each in said] == ([doubt] if doubt else [])
+    assert [each.place.rpartition("/")[2] for each in said] == (["site.yaml:5"] if doubt else [])
+
+
+def test_what_a_profile_inherits_is_not_doubted_for_messages_that_are_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(BASE)
+    own = 'profile: site\ntitle: t\nextends: base\napplies: {versions: ["2.5"]}\n'
+    (tmp_path / "site.yaml").write_text(own)
+    assert not [each for each in doubts(load_profile(tmp_path / "site.yaml")) if "no codes yet" not in each.text]
+    (tmp_path / "site.yaml").write_text(own + "segments: {AUT: {fields: {13: {length: 3}}}}\n")
+    (doubt,) = [each for each in doubts(load_profile(tmp_path / "site.yaml")) if "no codes yet" not in each.text]
+    assert doubt.text == "no version that the profile is for has this field: its rules never apply"

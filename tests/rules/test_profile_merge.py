@@ -48,6 +48,106 @@ def test_what_is_required_is_not_relaxed_in_silence(tmp_path: Path, base: str, o
     compiled_from(tmp_path, PAYOR % base, f"departs: [{path}]\n{PAYOR % own}")
 
 
+FLAVOURS = """flavours:
+  CODED: {base: CWE, components: {1: {usage: R}, 3: {verb: SHALL}}}
+  SHORT: {base: CODED, length: 20}
+  ISO: {base: HD, components: {2: {usage: R}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "own", "path", "key"),
+    [
+        # the type of a field, or of a component, lets go what its flavour required
+        ("type: CODED, components: {1: {usage: O}}", "type: CWE", "AUT-1.3", "type"),
+        ("type: SHORT, components: {1: {usage: O}}", "type: CWE", "AUT-1.3", "type"),
+        ("type: CODED", "type: ONE", "AUT-1.3", "type"),
+        ('type: {"2.8": CODED}, components: {1: {usage: O}}', 'type: {"2.8": CWE}', "AUT-1.3", "type"),
+        ("type: CX, components: {4: {type: ISO}}", "components: {4: {type: HD}}", "AUT-1.4.2", "components.4.type"),
+        (
+            "type: CX, components: {4: {type: ISO}}",
+            "components: {4: {components: {2: {usage: RE}}}}",
+            "AUT-1.4.2",
+            "components.4.components.2.usage",
+        ),
+        # a component is relaxed that a flavour requires, not the field itself
+        ("type: CODED", "components: {3: {usage: O}}", "AUT-1.3", "components.3.usage"),
+        ("type: SHORT", "components: {3: {verb: SHOULD, length: 3}}", "AUT-1.3", "components.3.verb"),
+        ("type: CODED, components: {1: {usage: O}}", "type: CWE, components: {3: {length: 2}}", "AUT-1.3", "type"),
+    ],
+)
+def test_what_a_flavour_requires_is_not_relaxed_in_silence(
+    tmp_path: Path, base: str, own: str, path: str, key: str
+) -> None:
+    ones = "flavours: {ONE: {base: CWE, components: {1: {usage: R}}}}"
+    with pytest.raises(ConfigError) as caught:
+        compiled_from(tmp_path, FLAVOURS + PAYOR % base, f"{ones}\n{PAYOR % own}", "2.8")
+    place = f"{tmp_path / 'site.yaml'}:5: segments.AUT.fields.1.{key}"
+    assert str(caught.value) == f"{place}: {path} is required by 'base'; to relax it, name it in departs: [{path}]"
+    compiled_from(tmp_path, FLAVOURS + PAYOR % base, f"departs: [{path}]\n{ones}\n{PAYOR % own}", "2.8")
+
+
+@pytest.mark.parametrize(
+    ("flavours", "path", "key"),
+    [
+        ("CODED: {base: CWE, components: {1: {usage: R}}}", "CODED.3", "base"),
+        ("CODED: {base: CWE, components: {1: {usage: R}, 3: {usage: RE}}}", "CODED.3", "components.3.usage"),
+        ("CODED: {base: ONE}, ONE: {base: CWE, components: {1: {usage: R}}}", "CODED.3", "base"),
+        ("ISO: {base: HD, components: {2: {verb: MAY}}}", "ISO.2", "components.2.verb"),
+    ],
+)
+def test_a_flavour_is_not_redefined_in_silence(tmp_path: Path, flavours: str, path: str, key: str) -> None:
+    base, own = FLAVOURS + PAYOR % "type: SHORT", f"flavours: {{{flavours}}}"
+    with pytest.raises(ConfigError) as caught:
+        compiled_from(tmp_path, base, own, "2.8")
+    place = f"{tmp_path / 'site.yaml'}:4: flavours.{path.partition('.')[0]}.{key}"
+    assert str(caught.value) == f"{place}: {path} is required by 'base'; to relax it, name it in departs: [{path}]"
+    compiled_from(tmp_path, base, f"departs: [{path}]\n{own}", "2.8")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        PAYOR % "type: MORE",  # a flavour of the flavour
+        PAYOR % "type: CWE, components: {1: {usage: R}, 3: {usage: R}}",
+        PAYOR % "type: OTHER",  # another flavour that requires as much
+        PAYOR % "length: 10, components: {3: {length: 2}}",
+        "flavours: {CODED: {base: OTHER, length: 3}}",
+        "flavours: {ISO: {base: HD, components: {2: {usage: R}, 3: {usage: R}}}}",
+        # the other flavour is the one that is as it was
+        "flavours: {SHORT: {base: CODED, length: 5}}",
+    ],
+)
+def test_what_stays_required_by_a_flavour_needs_no_word(tmp_path: Path, own: str) -> None:
+    more = "MORE: {base: CODED, components: {2: {usage: R}}}"
+    other = "OTHER: {base: CWE, components: {1: {verb: SHALL}, 3: {usage: R}}}"
+    added = (
+        own.replace("flavours: {", f"flavours: {{{more}, {other}, ")
+        if "flavours" in own
+        else (f"flavours: {{{more}, {other}}}\n{own}")
+    )
+    profile = compiled_from(tmp_path, FLAVOURS + PAYOR % "type: CODED", added, "2.8")
+    wanted = {part.number for part in profile.segments["AUT"].fields[1].components if part.usage == "R"}
+    assert {1, 3} <= wanted
+
+
+def test_a_flavour_that_is_let_go_with_a_word_is_let_go(tmp_path: Path) -> None:
+    own = f"departs: [AUT-1.1, AUT-1.3]\n{PAYOR % 'type: CWE'}"
+    profile = compiled_from(tmp_path, FLAVOURS + PAYOR % "type: CODED", own, "2.8")
+    assert [part.number for part in profile.segments["AUT"].fields[1].components if part.usage == "R"] == []
+
+
+def test_a_structure_of_the_profile_beneath_is_not_relaxed_in_silence(tmp_path: Path) -> None:
+    base = 'structures: {ZQA_Z02: "MSH {<PROVIDER> PRD} PID [{PR1}]"}'
+    fewer = 'structures: {ZQA_Z02: "MSH [{<PROVIDER> PRD}] PID"}'
+    with pytest.raises(ConfigError, match=r"site.yaml:4: structures.ZQA_Z02: ZQA_Z02.PROVIDER is required by 'base'"):
+        compiled_from(tmp_path, base, fewer)
+    compiled_from(tmp_path, base, f"departs: [ZQA_Z02.PROVIDER]\n{fewer}")
+    compiled_from(tmp_path, base, 'structures: {ZQA_Z02: "MSH {<WHO> PRD [CTD]} PID {PR1}"}')
+    with pytest.raises(ConfigError, match=r"structures.ZQA_Z02:"):
+        compiled_from(tmp_path, base, 'structures: {ZQA_Z02: "MSH ["}')
+
+
 @pytest.mark.parametrize("own", ["verb: SHALL", "usage: R", "length: 3", 'verb: {"2.3": SHALL}', "severity: warning"])
 def test_what_stays_required_needs_no_word(tmp_path: Path, own: str) -> None:
     rule = compiled_from(tmp_path, PAYOR % "verb: SHALL", PAYOR % own).segments["AUT"].fields[1]
