@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ModelWrapValidatorHandler, create_model, model_validator
+from pydantic import BaseModel
 
 from hl7auth.errors import ConfigError
-from hl7auth.rules.strict_yaml import Step, load, place
+from hl7auth.rules.strict_yaml import Step, Written, place, validated, written
 
 Model = TypeVar("Model", bound=BaseModel)
 Environment = Mapping[str, str]
@@ -29,21 +29,16 @@ _SHOWN = 3
 
 
 def load_filled(path: Path, model: type[Model], environment: Environment) -> Model:
-    """The file as that model, with the values of the environment in place.
+    """The file as that model, with the values of the environment in place. Raises ConfigError as `filled_in` does."""
+    return filled_in(written(path), model, environment)
+
+
+def filled_in(found: Written, model: type[Model], environment: Environment) -> Model:
+    """What stands in a file as that model, with the values of the environment in place.
 
     Raises ConfigError as `load` does, and for variables that are not set, by file, line, key and variable.
     """
-
-    def fill(data: Any, _: ModelWrapValidatorHandler[Any]) -> Any:
-        return model.model_validate(_filled(path, data, environment))
-
-    # a model of the same name and keys, so that `load` explains mistakes as ever; what it gives is the model asked for
-    reading = create_model(
-        model.__name__,
-        __base__=model,
-        __validators__={"fill": model_validator(mode="wrap")(fill)},  # type: ignore[arg-type, dict-item]
-    )
-    return load(path, reading)
+    return validated(found, model, _filled(found.path, found.data, environment))
 
 
 def filled(text: str, environment: Environment) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,18 +30,40 @@ MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 50
 
 
+class Written(NamedTuple):
+    """A file as it stands there: its text, and what YAML makes of it, as nodes that know their lines and as data."""
+
+    path: Path
+    text: str
+    node: yaml.MappingNode
+    data: dict[str, Any]
+
+
 def load(path: Path, model: type[Model]) -> Model:
     """The file as that model. Raises ConfigError naming the first three mistakes by file, line and key."""
     return load_with_lines(path, model)[0]
 
 
-def load_with_lines(path: Path, model: type[Model]) -> tuple[Model, dict[str, int]]:
-    """The file as that model, and the 1-based line of each of its keys (`segments.AUT.fields.2`). Raises as `load`."""
-    text = _read(path)
+def load_with_lines(path: Path, model: type[Model], text: str | None = None) -> tuple[Model, dict[str, int]]:
+    """The file as that model, and the 1-based line of each of its keys (`segments.AUT.fields.2`). Raises as `load`.
+
+    With a `text` that is taken for what stands in the file.
+    """
+    found = written(path, text)
+    return validated(found, model, found.data), dict(_lines(found.node, ""))
+
+
+def written(path: Path, text: str | None = None) -> Written:
+    """The file as YAML, before any model. Raises ConfigError for what is no mapping, or not safe to read."""
+    text = read_text(path) if text is None else text
     try:
         _refuse_what_explodes(path, text)
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        data = yaml.load(text, Loader=yaml.CSafeLoader)
+        loader = yaml.CSafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            data = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a value like 2026-13-45, which looks like a date
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}" if mark else ""
@@ -50,10 +72,15 @@ def load_with_lines(path: Path, model: type[Model]) -> tuple[Model, dict[str, in
         raise ConfigError(f"{path}:1: a mapping of keys is expected")
     for key in _repeated_keys(node):
         raise ConfigError(f"{path}:{key.start_mark.line + 1}: key '{key.value}' is there twice")
+    return Written(path, text, node, data)
+
+
+def validated(found: Written, model: type[Model], data: Any) -> Model:
+    """Data of a file as that model. Raises ConfigError naming the first three mistakes by file, line and key."""
     try:
-        return model.model_validate(data), dict(_lines(node, ""))
+        return model.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(path, node, error.errors(), model)[:3])) from None
+        raise ConfigError("; ".join(_explain(found.path, found.node, error.errors(), model)[:3])) from None
 
 
 def place(path: Path, *keys: Step) -> str:
@@ -62,7 +89,8 @@ def place(path: Path, *keys: Step) -> str:
     return f"{path}:{_follow(node, keys)[0] if node else 1}"
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file of a bounded size. Raises ConfigError."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
