@@ -96,16 +96,19 @@ class Line:
         """Sends without waiting."""
         self.socket.sendall(b"".join(frame(message) for message in messages))
 
-    def reply(self) -> str:
-        """MSA-1 and MSA-2 of the next reply. Raises ConnectionError when the connection ends instead."""
+    def text(self) -> str:
+        """The next reply. Raises ConnectionError when the connection ends instead."""
         while not self._replies:
             data = self.socket.recv(65_536)
             if not data:
                 raise ConnectionResetError("closed")
-            for received in self._deframer.feed(data):
-                msa = read_msa(received.payload.decode("latin_1"))
-                self._replies.append(f"{msa.code} {msa.control_id}" if msa else "?")
+            self._replies += [received.payload.decode("latin_1") for received in self._deframer.feed(data)]
         return self._replies.pop(0)
+
+    def reply(self) -> str:
+        """MSA-1 and MSA-2 of the next reply. Raises ConnectionError when the connection ends instead."""
+        msa = read_msa(self.text())
+        return f"{msa.code} {msa.control_id}" if msa else "?"
 
     def ask(self, message: bytes) -> str:
         """Sends one message and returns its reply."""
