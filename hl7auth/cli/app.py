@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from hl7auth import __version__
-from hl7auth.cli import authorizations, channels, check, databases, engine, messages, profiles, prove, queue, trying
+from hl7auth.cli import (
+    authorizations,
+    channels,
+    check,
+    databases,
+    engine,
+    messages,
+    profiles,
+    prove,
+    queue,
+    soak,
+    trying,
+)
 from hl7auth.errors import UserError
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ engine.add(app)
 check.add(app)
 trying.add(app)
 prove.add(app)
+soak.add(app)
 app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
 app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and what a person decides about it.")
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")

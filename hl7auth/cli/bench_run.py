@@ -1,6 +1,6 @@
 """What `hl7auth bench` measures: the programs, one load on one of them, and the machine.
 
-Imports errors and resources; every program, the load generator too, runs as a process of its own.
+Imports errors, resources and proof.processes; every program, the load generator too, runs as a process of its own.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from hl7auth.errors import UserError
+from hl7auth.proof.processes import children, cpu_seconds, memory_mb, together
 from hl7auth.resources import shipped
 
 #: seconds
@@ -155,40 +156,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def cpu_seconds(process: int) -> float | None:
-    """User and system time of a process so far, of all its threads; None where there is no /proc."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def children(process: int) -> list[int]:
-    """The processes that a process has started, as far as /proc tells."""
-    try:
-        listed = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(child) for child in listed.split()]
-
-
-def together(figure: Callable[[int], float | None], processes: Sequence[int]) -> float | None:
-    """The sum of a figure over processes; None where one can not be told."""
-    known = [value for process in processes if (value := figure(process)) is not None]
-    return round(sum(known), 3) if len(known) == len(processes) else None
-
-
-def memory_mb(process: int, name: str) -> float | None:
-    """VmRSS or VmHWM of a process in MB; None where there is no /proc."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(rf"(?m)^{name}:\s*(\d+) kB", status)
-    return round(int(found[1]) * 1024 / 1e6, 1) if found else None
 
 
 def measure(program: Program, connections: int, seconds: float, offered: float | None = None) -> Measurement:

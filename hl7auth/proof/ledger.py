@@ -94,8 +94,7 @@ class Ledger:
 
     def _request(self) -> Sent:
         self._number += 1
-        script = _template()
-        raw: bytes = script["message"](script["TEMPLATE"], self._number, self.prefix)
+        raw = request_of(self._number, self.prefix)
         return Sent(_field(raw, 9), raw, f"{_segment(raw, b'AUT')[6].partition(b'^')[0].decode()}@HARBOR", 1)
 
     def _answer(self, request: Sent) -> Sent:
@@ -109,6 +108,13 @@ class Ledger:
         )
         raw = "\r".join([msh, f"MSA|AA|{request.control_id}", *rest]).encode()
         return Sent(control_id, raw, request.key, 2)
+
+
+def request_of(number: int, prefix: str) -> bytes:
+    """The RQA of the benchmark with this number, for a run with that prefix (1 to 6 letters and digits)."""
+    script = _template()
+    raw: bytes = script["message"](script["TEMPLATE"], number, prefix)
+    return raw
 
 
 @cache

@@ -1,34 +1,30 @@
 """The rounds of a proof: start the engine, load it, kill it at a moment of chance, look at what it left, start again.
 
-Imports sqlalchemy, resources, errors, store, and the rest of proof only.
+Imports sqlalchemy, store, and the rest of proof only.
 """
 
-import os
 import random
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from hl7auth.errors import UserError
 from hl7auth.proof.ledger import Ledger
 from hl7auth.proof.senders import Senders
+from hl7auth.proof.serving import CHANNEL, kill, serving, write_channel
 from hl7auth.proof.sink import Sink
 from hl7auth.proof.unsynced import Unsynced
 from hl7auth.proof.verdict import Verdict
-from hl7auth.resources import shipped
 from hl7auth.store.database import connect, open_database
 
 START_SECONDS = 30.0
 DRAIN_SECONDS = 120.0
-_LISTENING = re.compile(r"listening on tcp:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def prove(trial: Trial, tell: Callable[[Findings], None]) -> Findings:
     chance = random.Random(trial.seed)  # noqa: S311 - moments of chance that can be had again, no secrets
     ledger, sink, findings = Ledger(f"D{chance.randrange(100_000):05d}", chance), Sink(), Findings()
     verdict, begun = Verdict(ledger), monotonic()
-    _channel(trial, sink.port)
+    write_channel(trial.folder, sink.port)
     try:
         for _ in range(trial.rounds):
             _round(trial, ledger, verdict, findings, chance)
@@ -98,7 +94,7 @@ def _round(trial: Trial, ledger: Ledger, verdict: Verdict, findings: Findings, c
     with _engine(trial) as (process, port):
         senders = Senders(port, trial.connections, ledger)
         reload = partial(_reload, trial, process) if trial.reload else None
-        senders.run(seconds, partial(_kill, process), reload)
+        senders.run(seconds, partial(kill, process), reload)
     if trial.unsynced is not None:
         findings.bytes_dropped += trial.unsynced.drop()
     findings.rounds += 1
@@ -145,67 +141,17 @@ def _until_sent(url: str) -> None:
     engine.dispose()
 
 
+def _engine(trial: Trial) -> AbstractContextManager[tuple[subprocess.Popen[bytes], int]]:
+    environment = trial.unsynced.environment if trial.unsynced is not None else {}
+    return serving(trial.folder, trial.database, trial.workers, environment)
+
+
 _WAITING = "SELECT count(*) FROM delivery WHERE state IN ('queued', 'in_flight')"
-
-
-@contextmanager
-def _engine(trial: Trial) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The engine with its workers, in a group of its own, which never outlives the round."""
-    command = ["-m", "hl7auth", "serve", "--channels", "channels", "--database", trial.database]
-    if trial.workers > 1:
-        command += ["--workers", str(trial.workers)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
-    if trial.unsynced is not None:
-        environment |= trial.unsynced.environment
-    log = trial.folder / "engine.log"
-    with log.open("ab") as sink:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, *command],
-            cwd=trial.folder, stdout=subprocess.PIPE, stderr=sink, env=environment, start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield process, _port(process, log)
-    finally:
-        _kill(process)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.read()  # ends when the last of the group has ended
-            process.stdout.close()
-
-
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
-    assert process.stdout is not None
-    found = _LISTENING.match(process.stdout.readline().decode())
-    if found is None:
-        said = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-        raise UserError(f"the engine did not start: {said or 'it said nothing'}")
-    return int(found[1])
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _channel(trial: Trial, sink: int) -> None:
-    """The shipped referral channel on a free port, with a destination that gets everything that is accepted."""
-    text = (shipped("channels") / "referral-intake.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^listen:.*$", "listen: tcp:0:interface=127.0.0.1", text, count=1)
-    retry = "{first_seconds: 0.1, most_seconds: 1, attempts: 0}"
-    text += (
-        f'\ndestinations:\n  sink:\n    mllp: {{connect: "tcp:127.0.0.1:{sink}", wait_for: always, connections: 4}}\n'
-        f"    retry: {retry}\nroutes:\n  - {{to: [sink], disposition: [accepted]}}\n"
-    )
-    folder = trial.folder / "channels"
-    folder.mkdir(exist_ok=True)
-    (folder / "proof.yaml").write_text(text, encoding="utf-8")
 
 
 def _reload(trial: Trial, process: subprocess.Popen[bytes]) -> None:
     """A change that makes a new version of the channel (its title), taken over by the running engine."""
-    path = trial.folder / "channels" / "proof.yaml"
+    path = trial.folder / "channels" / CHANNEL
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"(?m)^title:.*$", f"title: Version {monotonic()}", text, count=1), encoding="utf-8")
     process.send_signal(signal.SIGHUP)

@@ -28,6 +28,11 @@ class Sink:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
+    def forget(self) -> None:
+        """Starts a new list: who soaks an engine for hours asks for no order."""
+        with self._lock:
+            self.received = []
+
     def _accept(self) -> None:
         while True:
             try:

@@ -21,6 +21,7 @@ import yaml
 
 from hl7auth.cli import bench, bench_run
 from hl7auth.errors import UserError
+from hl7auth.proof import processes
 from hl7auth.resources import shipped
 from hl7auth.rules.check import check
 from hl7auth.rules.compiled import compiled
@@ -359,13 +360,13 @@ def test_the_text_says_what_a_system_does_not_tell_and_that_replies_were_wrong()
 
 
 def test_memory_and_processor_time_are_read_from_proc() -> None:
-    spent, peak = bench_run.cpu_seconds(os.getpid()), bench_run.memory_mb(os.getpid(), "VmHWM")
+    spent, peak = processes.cpu_seconds(os.getpid()), processes.memory_mb(os.getpid(), "VmHWM")
     assert spent is not None
     assert peak is not None
     assert 0 < spent < 100_000
     assert 5 < peak < 100_000
-    assert bench_run.cpu_seconds(0) is None
-    assert bench_run.memory_mb(0, "VmRSS") is None
+    assert processes.cpu_seconds(0) is None
+    assert processes.memory_mb(0, "VmRSS") is None
 
 
 def test_the_engine_gets_the_shipped_channel_on_a_free_port(tmp_path: Path) -> None:
