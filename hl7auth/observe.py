@@ -1,6 +1,6 @@
-"""What the engine tells about itself: the clock and ids it works with, logs without patient data, counters.
+"""What the engine tells about itself: the clock and ids it works with, and logs without patient data.
 
-Imports prometheus_client and the standard library only.
+Imports the standard library only.
 """
 
 import json
@@ -8,24 +8,6 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
-
-REGISTRY = CollectorRegistry()
-
-MESSAGES = Counter(
-    "hl7auth_messages", "Messages by channel and disposition", ["channel", "disposition"], registry=REGISTRY
-)
-CONNECTIONS = Counter(
-    "hl7auth_connections", "Connections by channel and how they ended", ["channel", "end"], registry=REGISTRY
-)
-DELIVERIES = Counter(
-    "hl7auth_deliveries", "Settled deliveries by destination and what became of them", ["destination", "act"],
-    registry=REGISTRY,
-)  # fmt: skip
-BATCHES = Histogram(
-    "hl7auth_batch_messages", "Messages per commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512), registry=REGISTRY
-)
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01: ids of 64 bits then last beyond 2080
 _SEQUENCE_BITS = 22
@@ -54,6 +36,11 @@ def ids(clock: Callable[[], int] = now, worker: int | None = None) -> Callable[[
         return last
 
     return new_id
+
+
+def first_id(at: int) -> int:
+    """The least id that can have been given at a time (microseconds) or later, while no clock was set back."""
+    return max(0, at // 1_000 - _EPOCH_MS) << _SEQUENCE_BITS
 
 
 class JsonLines(logging.Formatter):

@@ -23,14 +23,17 @@ from twisted.python.failure import Failure
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_reach import choices
+from hl7auth.net.board import Board, batch_figures, channel_figures
 from hl7auth.net.door import Door
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpFactory
+from hl7auth.net.lookout import Sources
 from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.net.parcel import World
+from hl7auth.net.seen import Seen
 from hl7auth.net.turns import SharedTurn
-from hl7auth.net.workers import HEAR, PAIR, RING, Setup, Workers
+from hl7auth.net.workers import BOARD, HEAR, PAIR, RING, Setup, Workers
 from hl7auth.observe import ids, log, log_to_stderr, now
 from hl7auth.rules.compiled import compiled
 from hl7auth.store.database import open_database, require_current, upgrade
@@ -57,6 +60,7 @@ class Service:
     def __init__(self, channels: Sequence[Channel], database: str, reactor: Any, worker: int | None = None) -> None:
         self._reactor = reactor
         self._engine = open_database(database)
+        self.board = Board(len(channels), None if worker is None else BOARD)
         if worker is None:
             upgrade(self._engine)
         else:
@@ -67,7 +71,7 @@ class Service:
         self._journal = Journal(self._engine, new_id if worker is not None else None)
         # of several processes the parent sends: a destination sees the connections that it was promised
         self.outgoing = _outgoing(reactor, self._engine, channels if worker is None else ())
-        self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn)
+        self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn, self.board)
         self.factories: list[MllpFactory] = []
         for channel in channels:
             for choice in choices(channel.file):
@@ -100,36 +104,65 @@ class Service:
 class Server:
     """One process that does all. `announce` is called with a line per listener when ready."""
 
-    def __init__(self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce) -> None:
+    def __init__(
+        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, metrics: str = ""
+    ) -> None:
         self._reactor = reactor
         self._announce = announce
         self._channels = channels
         self._service = Service(channels, database, reactor)
         self._ports: list[Any] = []
+        self._seen = Seen(reactor, database, self._sources(), metrics) if metrics else None
 
     async def start(self) -> None:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
-        for channel in self._channels:
-            factory = MllpFactory(channel, self._service.intake)
+        shown = await self._seen.start() if self._seen is not None else ""
+        for number, channel in enumerate(self._channels):
+            factory = MllpFactory(channel, self._service.intake, slots=self._service.board.channel(number))
             port = await _listen(_endpoint(self._reactor, channel), channel, factory)
             self._service.factories.append(factory)
             self._ports.append(port)
             self._announce(_listening(channel, port))
         self._service.outgoing.start()
+        if shown:
+            self._announce(shown)
 
     async def stop(self) -> None:
         """No new connections; what was received is committed and answered; then everything is closed."""
         log("server.stopping", "stopping")
-        for port in self._ports:
+        ports, self._ports = self._ports, []
+        for port in ports:
             await defer.maybeDeferred(port.stopListening)
         await self._service.finish()
+        if self._seen is not None:
+            await self._seen.stop()
+
+    def _sources(self) -> Sources:
+        service, names = self._service, [channel.name for channel in self._channels]
+        boards = [service.board]
+
+        def connections(number: int) -> int:
+            return len(service.factories[number].connections) if number < len(service.factories) else 0
+
+        return Sources(
+            lambda: channel_figures(names, boards, lambda number: number < len(self._ports), connections),
+            lambda: service.outgoing.figures,
+            lambda: batch_figures(boards),
+            lambda: (1, 1),
+        )
 
 
 class Parent:
     """Listens, and gives every connection to one of its worker processes (docs/why/workers.md)."""
 
     def __init__(
-        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, workers: int
+        self,
+        channels: Sequence[Channel],
+        database: str,
+        reactor: Any,
+        announce: Announce,
+        workers: int,
+        metrics: str = "",
     ) -> None:
         self._reactor = reactor
         self._announce = announce
@@ -142,16 +175,20 @@ class Parent:
         self._workers = Workers(reactor, workers, database, channels, self._left)
         turn = SharedTurn(reactor, self._lock, *self._workers.bell)
         self._outgoing = _outgoing(reactor, self._engine, channels, turn)
+        self._board = Board(len(channels))
+        self._seen = Seen(reactor, database, self._sources(workers), metrics) if metrics else None
 
     async def start(self) -> None:
         """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
+        shown = await self._seen.start() if self._seen is not None else ""
         wanted = [_endpoint(self._reactor, channel) for channel in self._channels]
         for channel, endpoint in zip(self._channels, wanted, strict=True):
             if not isinstance(endpoint, _PLAIN):
                 raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' needs --workers 1: {_PLAIN_ONLY}")
         for number, (channel, endpoint) in enumerate(zip(self._channels, wanted, strict=True)):
             port = await _listen(endpoint, channel, Factory())
-            self._doors.append(Door(self._reactor, channel, port, self._hand(number)))
+            door = Door(self._reactor, channel, port, self._hand(number), self._board.channel(number))
+            self._doors.append(door)
         await self._workers.start()
         if self._stopping:
             return
@@ -159,6 +196,8 @@ class Parent:
             door.start()
             self._announce(_listening(door.channel, door.port))
         self._outgoing.start()
+        if shown:
+            self._announce(shown)
 
     async def stop(self) -> None:
         """No new connections; the workers commit and answer what they received, and end."""
@@ -169,8 +208,29 @@ class Parent:
             await defer.maybeDeferred(door.port.stopListening)
         await self._outgoing.stop()
         await self._workers.stop(GRACE_SECONDS + 1)
+        if self._seen is not None:
+            await self._seen.stop()
         self._engine.dispose()
         self._lock.close()
+
+    def _sources(self, workers: int) -> Sources:
+        names = [channel.name for channel in self._channels]
+
+        def boards() -> list[Board]:
+            return [self._board, *self._workers.boards]
+
+        return Sources(
+            lambda: channel_figures(names, boards(), self._is_open, self._connections),
+            lambda: self._outgoing.figures,
+            lambda: batch_figures(boards()),
+            lambda: (workers, self._workers.serving),
+        )
+
+    def _connections(self, number: int) -> int:
+        return self._doors[number].open if number < len(self._doors) else 0
+
+    def _is_open(self, number: int) -> bool:
+        return number < len(self._doors) and self._doors[number].is_open
 
     def _hand(self, number: int) -> Callable[[socket.socket], bool]:
         return lambda connection: self._workers.hand(number, connection)
@@ -187,7 +247,9 @@ class Worker:
         self._service = Service(setup.channels, setup.database, reactor, setup.number)
         self._pair = Pair(reactor, end, self._take, self._end)
         for number, channel in enumerate(setup.channels):
-            self._service.factories.append(MllpFactory(channel, self._service.intake, self._leaver(number)))
+            slots = self._service.board.channel(number)
+            factory = MllpFactory(channel, self._service.intake, self._leaver(number), slots)
+            self._service.factories.append(factory)
 
     async def start(self) -> None:
         """Tells the parent. An interrupt from the keyboard reaches us too, but it is the parent who ends us."""
@@ -269,14 +331,14 @@ class Program(Interface):
         """Before the reactor stops."""
 
 
-def run(channels: Sequence[Channel], database: str, announce: Announce, workers: int = 1) -> None:
+def run(channels: Sequence[Channel], database: str, announce: Announce, workers: int = 1, metrics: str = "") -> None:
     """Serves until SIGINT or SIGTERM. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
     if workers == 1:
-        _run(reactor, Server(channels, database, reactor, announce))
+        _run(reactor, Server(channels, database, reactor, announce, metrics))
     else:
-        _run(reactor, Parent(channels, database, reactor, announce, workers))
+        _run(reactor, Parent(channels, database, reactor, announce, workers, metrics))
 
 
 def run_worker() -> None:

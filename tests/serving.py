@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +24,18 @@ SECONDS = 30.0
 class Serving:
     """`hl7auth serve` in processes of its own, with channel, database and working directory in a folder."""
 
-    def __init__(self, folder: Path, workers: int, url: str = "sqlite:///engine.db", **changes: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int,
+        url: str = "sqlite:///engine.db",
+        options: Sequence[str] = (),
+        **changes: str,
+    ) -> None:
         self.database = folder / "engine.db"
         (folder / "channels").mkdir(exist_ok=True)
         channel(folder / "channels", **changes)
-        command = ["serve", "--channels", "channels", "--database", url, "--workers", str(workers)]
+        command = ["serve", "--channels", "channels", "--database", url, "--workers", str(workers), *options]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hl7auth", *command],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -58,6 +66,12 @@ class Serving:
         self._log.close()
         self.process.wait(SECONDS)
         return said
+
+    def shows(self) -> int:
+        """The port of its figures, where `--metrics` is one of its options."""
+        line = self._said.readline().decode()
+        assert line.startswith("metrics on http://127.0.0.1:"), line
+        return int(line.split(":")[2].partition("/")[0])
 
     def until_logged(self, action: str) -> dict[str, Any]:
         """Reads the log up to the next line with this action."""

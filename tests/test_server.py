@@ -9,6 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 from hl7auth.cli import engine
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel, load_channel
+from hl7auth.net.seen import on_loopback
 from hl7auth.observe import MAX_WORKERS
 from hl7auth.server import Parent, Server
 
@@ -44,6 +45,29 @@ def test_an_address_that_is_none_is_named_with_its_file(tmp_path: Path, listen: 
     Deferred.fromCoroutine(built.start()).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], ConfigError)
     assert "a.yaml: listen" in str(failures[0])
+
+
+@pytest.mark.parametrize("where", ["nosuch:1", "tcp:99999", "tcp:x", ":"])
+def test_an_address_for_figures_that_is_none_is_named(tmp_path: Path, where: str) -> None:
+    built = Server([channel(tmp_path, "tcp:1")], f"sqlite:///{tmp_path}/s.db", MemoryReactorClock(), print, where)
+    failures: list[BaseException | None] = []
+    Deferred.fromCoroutine(built.start()).addErrback(lambda failure: failures.append(failure.value))
+    assert isinstance(failures[0], UserError)
+    assert str(failures[0]).startswith(f"--metrics: '{where}")
+
+
+@pytest.mark.parametrize(
+    ("given", "listens"),
+    [
+        ("9575", "tcp:9575:interface=127.0.0.1"),
+        ("tcp:9575", "tcp:9575:interface=127.0.0.1"),
+        ("tcp:port=9575", "tcp:port=9575:interface=127.0.0.1"),
+        ("tcp:9575:interface=0.0.0.0", "tcp:9575:interface=0.0.0.0"),
+        ("unix:/run/figures", "unix:/run/figures"),
+    ],
+)
+def test_figures_are_shown_on_the_loopback_unless_said_otherwise(given: str, listens: str) -> None:
+    assert on_loopback(given) == listens
 
 
 def test_a_database_that_can_not_be_opened_stops_the_start(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""channel list, check, test, diff and schema.
+"""channel list, check, test, diff, schema and status.
 
 Imports typer, cli.common, and inside the commands the rest of the command line and flow.
 """
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table
+from hl7auth.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -94,6 +95,30 @@ def diff(before: Chosen, after: Chosen, channels: ChannelFolder = None, output: 
     found = [each.entry() for each in channel_diff(one.file, other.file)]
     whole = {"before": one.name, "after": other.name, "differences": found}
     show(whole, output, lambda it: _differences(it, one.file.profiles, other.file.profiles))
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A channel; all without it.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", envvar="HL7AUTH_WATCH", help="Show it anew until Ctrl-C.")] = False,
+    hours: Annotated[
+        float, typer.Option("--hours", envvar="HL7AUTH_HOURS", min=0.01, help="How far the database is looked into.")
+    ] = 1.0,
+    metrics: Annotated[
+        str,
+        typer.Option("--metrics", envvar="HL7AUTH_METRICS", metavar="ENDPOINT", help="Where the engine shows them."),
+    ] = "tcp:9575",
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Figures of the running engine since its start; when none answers, what the database knows, and exit 1."""
+    from hl7auth.cli.channel_status import found_status, watched
+
+    if watch and output is Format.JSON:
+        raise UserError("--watch is for people; with --format json ask again and again")
+    shown = watched(lambda: found_status(name, channels, database, metrics, hours), output, again=watch)
+    raise typer.Exit(int(shown["source"] != "engine"))
 
 
 @app.command()

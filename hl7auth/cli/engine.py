@@ -12,6 +12,15 @@ import typer
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, messages_of, readable, show
 from hl7auth.errors import UserError
 
+Metrics = Annotated[
+    str,
+    typer.Option(
+        envvar="HL7AUTH_METRICS", metavar="ENDPOINT",
+        help="Where figures are shown (/metrics, /status, /healthz, /readyz): tcp:9575, on the loopback unless it has "
+        "an interface. Without it nowhere.",
+    ),
+]  # fmt: skip
+
 MAX_WORKERS = 64
 """As in observe, which is too heavy to import before a command runs."""
 
@@ -29,6 +38,7 @@ def serve(
     workers: Annotated[
         int, typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=MAX_WORKERS, help="Processes that share the work.")
     ] = 1,
+    metrics: Metrics = "",
 ) -> None:
     """Listen on all channels until stopped; prints a line per listener when ready."""
     from hl7auth.flow.channel import load_channels
@@ -36,7 +46,7 @@ def serve(
     from hl7auth.server import run
 
     log_to_stderr()
-    run(load_channels(channels, os.environ), database, typer.echo, workers)
+    run(load_channels(channels, os.environ), database, typer.echo, workers, metrics)
 
 
 def send(

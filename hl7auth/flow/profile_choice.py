@@ -3,7 +3,7 @@
 Imports flow.condition, rules.strict_yaml and wire only.
 """
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from hl7auth.flow.condition import condition
 from hl7auth.rules.strict_yaml import Strict
@@ -17,12 +17,13 @@ class Choice(Strict):
     """
 
     profile: str
-    when: str = Field("", min_length=1)
+    when: str = ""
 
     @field_validator("when")
     @classmethod
     def _compiles(cls, text: str) -> str:
-        condition(text)
+        if text:
+            condition(text)
         return text
 
 

@@ -59,6 +59,11 @@ class Threads:
         return not self._stopped
 
     @property
+    def connections(self) -> int:
+        """None that is known here."""
+        return 0
+
+    @property
     def ended(self) -> bool:
         """Nobody waits for a thread."""
         return self._stopped

@@ -1,6 +1,6 @@
 """The dispatcher of a destination: claims what is due, has it sent, and settles what was answered, many at a time.
 
-Imports twisted, flow, store.queue, net.parcel and observe only.
+Imports twisted, flow, store.queue, net.parcel, net.progress and observe only.
 
 It shares nothing with the intake but the database, and with other dispatchers nothing at all: what is slow or dead here
 delays nobody. Its transactions are short, and it never waits for the database.
@@ -13,10 +13,12 @@ from typing import Any
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from twisted.internet import defer
 
+from hl7auth.flow.figures import DestinationFigures
 from hl7auth.flow.outbox import Claimed, Settled, Shape
 from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge
 from hl7auth.net.parcel import Parcel, Sender, World
-from hl7auth.observe import DELIVERIES, log
+from hl7auth.net.progress import Progress
+from hl7auth.observe import log
 from hl7auth.store.queue import LEASE, Queue
 
 MOST = 64
@@ -71,7 +73,7 @@ class Dispatcher:
         self._halted = False
         self._stopping = False
         self._feeding = False
-        self._counters = {act: DELIVERIES.labels(queue.destination, act) for act in Act}
+        self._progress = Progress()
 
     def start(self) -> None:
         """Begins to send. Raises ConfigError for an address that is none."""
@@ -109,6 +111,11 @@ class Dispatcher:
         return pause
 
     @property
+    def figures(self) -> DestinationFigures:
+        """How it goes."""
+        return self._progress.figures(self._queue.destination, self._sender.connections, self._halted)
+
+    @property
     def _in_hand(self) -> int:
         return len(self._waiting) + len(self._sending) + len(self._settled)
 
@@ -141,6 +148,7 @@ class Dispatcher:
     def _run(self) -> None:
         """One transaction, if there is anything to do; then what was claimed is sent."""
         self._next = None
+        self._progress.connected(self._sender.alive, self._now())
         room = self._most - self._in_hand + len(self._settled) if self._sender.alive and not self._careful else 0
         try:
             seconds = POLL_SECONDS if self._settled else self._until_due(room)
@@ -194,7 +202,7 @@ class Dispatcher:
         self._settled = []
         self._careful = False
         for each in settled:
-            self._counters[each.verdict.act].inc()
+            self._progress.settled(each.verdict.act, self._now())
         if lost:
             log("delivery.lost", "others took deliveries over", level=logging.WARNING, count=len(lost), **self._named)
         self._waiting.extend(claimed)
@@ -238,7 +246,9 @@ class Dispatcher:
             self._settle(parcel.claimed, answer)
 
     def _settle(self, claimed: Claimed, answer: Answer) -> None:
-        verdict = judge(answer, claimed.attempts, self._policy, self._now(), self._dice())
+        now = self._now()
+        verdict = judge(answer, claimed.attempts, self._policy, now, self._dice())
+        self._progress.answered(answer.code, now)
         self._settled.append(Settled(claimed, verdict, answer))
         if verdict.act is not Act.SENT:
             log(f"delivery.{verdict.act}", "a delivery was not taken", level=logging.WARNING, delivery=claimed.id,

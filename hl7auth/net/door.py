@@ -1,6 +1,6 @@
 """The listening port of a channel where workers serve: accepts, counts, and hands on.
 
-Imports twisted, flow.channel and observe only.
+Imports twisted, flow, net.board and observe only.
 """
 
 import logging
@@ -15,7 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hl7auth.flow.channel import Channel
-from hl7auth.observe import CONNECTIONS, log
+from hl7auth.flow.figures import Ending
+from hl7auth.net.board import ENDING, Board, Slots
+from hl7auth.observe import log
 
 HOLD_SECONDS = 0.25
 """How long a connection beyond the limit waits: the worker may not yet have told of one that has just ended."""
@@ -35,20 +37,29 @@ _ABORT = struct.pack("ii", 1, 0)
 class Door:
     """One port. `hand` gives a connection to a worker, and is False when none can take it now."""
 
-    def __init__(self, reactor: Any, channel: Channel, port: Any, hand: Callable[[socket.socket], bool]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        channel: Channel,
+        port: Any,
+        hand: Callable[[socket.socket], bool],
+        slots: Slots | None = None,
+    ) -> None:
         self.channel = channel
         self.port = port
         self.open = 0
         self._reactor = reactor
         self._hand = hand
+        self._slots = Board(1).channel(0) if slots is None else slots
         self._held: deque[tuple[socket.socket, float]] = deque()
         self._retry: Any = None
         self._reading = False
-        self._closed = False
+        self._started = self._closed = False
         port.stopReading()  # Twisted would serve the connections itself
 
     def start(self) -> None:
         """Begins to accept."""
+        self._started = True
         self._read(True)
 
     def close(self) -> None:
@@ -59,6 +70,11 @@ class Door:
         for connection, _ in self._held:
             connection.close()
         self._held.clear()
+
+    @property
+    def is_open(self) -> bool:
+        """Does it accept, or will it as soon as those who wait have a place?"""
+        return self._started and not self._closed
 
     def left(self, count: int = 1) -> None:
         """So many of the connections that were handed on have ended."""
@@ -115,7 +131,7 @@ class Door:
             self._read(not self._reading)
 
     def _refuse(self, connection: socket.socket) -> None:
-        CONNECTIONS.labels(self.channel.name, "too many").inc()
+        self._slots[ENDING[Ending.TOO_MANY]] += 1
         log("connection.refused", "too many connections", channel=self.channel.name)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
 

@@ -1,6 +1,6 @@
 """The one queue of a process between its connections and the store: planned, committed in batches, answered in order.
 
-Imports wire.framing, flow and observe only.
+Imports wire.framing, flow, net.board and observe only.
 
 The commit runs on the reactor: with SQLite a second busy thread fights for the interpreter lock (docs/why/commit.md).
 Frames that arrive while a commit runs wait in their sockets, and are the next batch: group commit needs no timer.
@@ -13,7 +13,8 @@ from typing import Protocol as Interface
 
 from hl7auth.flow.decision import Outcome, failed
 from hl7auth.flow.intake import Plan
-from hl7auth.observe import BATCHES, log
+from hl7auth.net.board import Board
+from hl7auth.observe import log
 from hl7auth.wire.framing import Frame
 
 MAX_BATCH = 256
@@ -83,9 +84,15 @@ class Intake:
     """The queue. Where several processes write (`turn`), a batch is committed when it is this one's turn."""
 
     def __init__(
-        self, reactor: Clock, committer: Committer, new_id: Callable[[], int], turn: Turn | None = None
+        self,
+        reactor: Clock,
+        committer: Committer,
+        new_id: Callable[[], int],
+        turn: Turn | None = None,
+        board: Board | None = None,
     ) -> None:
         self.reactor = reactor
+        self.board = board or Board(0)
         self.new_id = new_id
         self.waiting_bytes = 0
         self._committer = committer
@@ -120,7 +127,7 @@ class Intake:
             self._schedule(0)
         else:
             self._waits_since = None
-        BATCHES.observe(len(planned))
+        self.board.committed(len(planned))
         for (sender, _), outcome in zip(planned, outcomes, strict=True):
             sender.answer(outcome)
 

@@ -1,6 +1,6 @@
 """The MLLP listener: bytes in, frames to the intake, replies out; nothing else.
 
-Imports twisted, wire.framing, flow, net.intake and observe only.
+Imports twisted, wire.framing, flow, net.intake, net.board and observe only.
 """
 
 import logging
@@ -15,10 +15,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.decision import Disposition, Outcome
+from hl7auth.flow.decision import Outcome
+from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
+from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
-from hl7auth.observe import CONNECTIONS, MESSAGES, log, now
+from hl7auth.observe import log, now
 from hl7auth.wire.framing import Deframer, Frame, frame
 
 MAX_WAITING_BYTES = 256 * 1024 * 1024
@@ -114,9 +116,9 @@ class MllpConnection(Protocol):
         if frames:
             self._cancel("slow")
         if self._is_nonsense():
-            self._give_up("nonsense")
+            self._give_up(Ending.NONSENSE)
         elif self._owner.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
-            self._give_up("memory")
+            self._give_up(Ending.MEMORY)
         else:
             self._expect_message()
 
@@ -143,7 +145,9 @@ class MllpConnection(Protocol):
     def answer(self, outcome: Outcome) -> None:
         """Writes the replies of one message, in frames."""
         self._pending -= 1
-        self._owner.counters[outcome.disposition].inc()
+        slots = self._owner.slots
+        slots[SLOT[outcome.disposition]] += 1
+        slots[LAST] = outcome.plan.received_at
         replies = outcome.replies
         if replies:
             self._wire.write(b"".join([frame(reply) for reply in replies]))
@@ -183,7 +187,7 @@ class MllpConnection(Protocol):
         while self._received and self._pending < (most or MAX_PENDING):
             self._submit(self._received.popleft())
             if self._refused > MAX_REFUSED:
-                self._give_up("broken frames")
+                self._give_up(Ending.BROKEN_FRAMES)
         if self._received:
             self._pause("enough under way")
         else:
@@ -229,9 +233,9 @@ class MllpConnection(Protocol):
         largest = self._owner.channel.file.framing.max_bytes
         return self._deframer.discarded > _DISCARD_LIMIT * largest or self._deframer.noise_bytes > MAX_NOISE
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: Ending) -> None:
         log("connection.cut", "a sender went beyond all bounds", channel=self._owner.channel.name, reason=reason)
-        CONNECTIONS.labels(self._owner.channel.name, reason).inc()
+        self._owner.slots[ENDING[reason]] += 1
         self._received.clear()
         self.close_when_answered()
 
@@ -270,28 +274,30 @@ class MllpConnection(Protocol):
         self._expect_message()
 
     def _too_slow(self) -> None:
-        self._end("slow", "a message took too long")
+        self._end(Ending.SLOW, "a message took too long")
 
     def _idle(self) -> None:
-        self._end("idle", "nothing came for too long")
+        self._end(Ending.IDLE, "nothing came for too long")
 
-    def _end(self, reason: str, sentence: str) -> None:
+    def _end(self, reason: Ending, sentence: str) -> None:
         log("connection.closed", sentence, channel=self._owner.channel.name, reason=reason)
-        CONNECTIONS.labels(self._owner.channel.name, reason).inc()
+        self._owner.slots[ENDING[reason]] += 1
         self.close_when_answered()
 
 
 class MllpFactory(Factory):
-    """The connections of one channel. `left` is called once for each that has ended."""
+    """The connections of one channel. `left` is called once for each that has ended; `slots` are where it counts."""
 
     noisy = False
 
-    def __init__(self, channel: Channel, intake: Intake, left: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, channel: Channel, intake: Intake, left: Callable[[], None] | None = None, slots: Slots | None = None
+    ) -> None:
         self.channel = channel
         self.intake = intake
         self._left = left
         self.connections: set[MllpConnection] = set()
-        self.counters = {each: MESSAGES.labels(channel.name, each) for each in Disposition}
+        self.slots = Board(1).channel(0) if slots is None else slots
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
@@ -301,7 +307,7 @@ class MllpFactory(Factory):
     def admit(self, connection: MllpConnection) -> bool:
         """Takes a connection in, unless there are as many as the channel allows."""
         if len(self.connections) >= self.channel.file.limits.connections:
-            CONNECTIONS.labels(self.channel.name, "too many").inc()
+            self.slots[ENDING[Ending.TOO_MANY]] += 1
             log("connection.refused", "too many connections", channel=self.channel.name)
             return False
         self.connections.add(connection)

@@ -228,6 +228,11 @@ class MllpClient:
         return bool(self._sessions)
 
     @property
+    def connections(self) -> int:
+        """Those that are open."""
+        return len(self._sessions)
+
+    @property
     def ended(self) -> bool:
         """No connection is open or on its way."""
         return not self._sessions and not self._pending

@@ -12,6 +12,7 @@ from twisted.internet import defer
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, full_name
+from hl7auth.flow.figures import DestinationFigures
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.outbox import Shape
 from hl7auth.net.blocking import Threads
@@ -68,6 +69,11 @@ class Outgoing:
         """Begins to send. Raises ConfigError for an address that is none."""
         for dispatcher in self.dispatchers:
             dispatcher.start()
+
+    @property
+    def figures(self) -> tuple[DestinationFigures, ...]:
+        """How it goes with each destination."""
+        return tuple(dispatcher.figures for dispatcher in self.dispatchers)
 
     def wake(self) -> None:
         """Something may have been queued."""

@@ -52,6 +52,10 @@ class Sender(Protocol):
         """False while nothing can be sent at all: then nothing is claimed."""
 
     @property
+    def connections(self) -> int:
+        """Connections that are open and stay so; 0 where there is no such thing."""
+
+    @property
     def ended(self) -> bool:
         """True when nothing is open any more, after `stop`."""
 

@@ -1,6 +1,6 @@
 """The worker processes as their parent sees them: started, given connections, restarted, stopped.
 
-Imports twisted, net.pair, flow.channel, rules.strict_yaml, observe and errors.
+Imports twisted, net.board, net.pair, flow.channel, rules.strict_yaml, observe and errors.
 """
 
 import logging
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 from twisted.internet import defer
 from twisted.internet.protocol import ProcessProtocol
@@ -18,12 +18,14 @@ from twisted.python.failure import Failure
 
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
+from hl7auth.net.board import Board, shared_file
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.observe import log
 from hl7auth.rules.strict_yaml import Strict
 
-PAIR, HEAR, RING = 3, 4, 5
-"""The descriptors of a worker: its end of the pair, and the ends of the pipe of net.turns; on 0 is its setup."""
+PAIR, HEAR, RING, BOARD = 3, 4, 5, 6
+"""The descriptors of a worker: its end of the pair, the ends of the pipe of net.turns, the file of its board; on 0 is
+its setup."""
 
 RESTART_SECONDS = 0.1
 """The pause before a worker that ended is started again; doubled each time, up to MAX_RESTART_SECONDS."""
@@ -50,7 +52,7 @@ class WorkerProcess(ProcessProtocol):
         self,
         reactor: Any,
         setup: Setup,
-        bell: tuple[int, int],
+        inherited: tuple[int, int, int],
         left: Left,
         ended: Callable[["WorkerProcess", str], None],
     ) -> None:
@@ -67,9 +69,11 @@ class WorkerProcess(ProcessProtocol):
             told.write(setup.model_dump_json().encode())
             told.seek(0)
             self._pair = Pair(reactor, ours, self._received, self._stopped_talking)
+            descriptors = {0: told.fileno(), 1: 1, 2: 2, PAIR: theirs.fileno()}
+            descriptors |= dict(zip((HEAR, RING, BOARD), inherited, strict=True))
             self._process = reactor.spawnProcess(
                 self, sys.executable, _command(setup.number), os.environ,
-                childFDs={0: told.fileno(), 1: 1, 2: 2, PAIR: theirs.fileno(), HEAR: bell[0], RING: bell[1]},
+                childFDs=descriptors,
             )  # fmt: skip
 
     def hand(self, channel: int, connection: socket.socket) -> bool:
@@ -125,6 +129,8 @@ class Workers:
         self._reactor = reactor
         self._setups = [Setup(number=number, database=database, channels=tuple(channels)) for number in range(count)]
         self._left = left
+        self._files: list[IO[bytes]] = []
+        self.boards: list[Board] = []
         self.bell = os.pipe()
         for descriptor in self.bell:
             os.set_blocking(descriptor, False)
@@ -135,6 +141,9 @@ class Workers:
 
     async def start(self) -> None:
         """Returns when all are ready. Raises UserError when one ends instead."""
+        for setup in self._setups:
+            self._files.append(shared_file(len(setup.channels)))
+            self.boards.append(Board(len(setup.channels), self._files[-1].fileno()))
         for setup in self._setups:
             self._start(setup)
         try:
@@ -158,6 +167,13 @@ class Workers:
         await self._until_gone(seconds)
         for descriptor in self.bell:
             os.close(descriptor)
+        for file in self._files:
+            file.close()
+
+    @property
+    def serving(self) -> int:
+        """How many can take connections now."""
+        return sum(worker.serving for worker in list(self._running.values()))  # a thread asks
 
     def hand(self, channel: int, connection: socket.socket) -> bool:
         """Gives a connection to the worker with the fewest, else to the next; False when none can take it now."""
@@ -166,7 +182,9 @@ class Workers:
 
     def _start(self, setup: Setup) -> None:
         self._restarts.pop(setup.number, None)
-        worker = WorkerProcess(self._reactor, setup, self.bell, self._left, self._ended)
+        worker = WorkerProcess(
+            self._reactor, setup, (*self.bell, self._files[setup.number].fileno()), self._left, self._ended
+        )
         self._running[setup.number] = worker
         if self._started:
             worker.ready.addCallbacks(

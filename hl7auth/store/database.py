@@ -80,6 +80,18 @@ def lock_writers(connection: Connection) -> None:
         connection.exec_driver_sql(_WRITE_LOCK)
 
 
+def file_of(url: str) -> tuple[int, int] | None:
+    """Which file a database is in, as the system tells files apart; None for one without a file, or when it is gone."""
+    path = make_url(url).database
+    if not url.startswith("sqlite") or path in (None, "", ":memory:"):
+        return None
+    try:
+        found = Path(str(path)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def without_password(url: str) -> str:
     """The URL as it may be shown; nothing of one that nobody understands."""
     try:

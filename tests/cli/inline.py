@@ -23,10 +23,10 @@ class Ran(NamedTuple):
         return json.loads(self.out)
 
 
-def run(*words: str, database: str) -> Ran:
-    """Runs a command on a database."""
+def run(*words: str, database: str = "") -> Ran:
+    """Runs a command, on a database if wanted."""
     out, err = io.StringIO(), io.StringIO()
-    command = ["hl7auth", *words, "--database", database]
+    command = ["hl7auth", *words, *(["--database", database] if database else [])]
     code: object = 0
     with (
         mock.patch.object(sys, "argv", command),

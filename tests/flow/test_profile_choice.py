@@ -95,6 +95,10 @@ def test_a_mistake_is_named_by_line_and_key(tmp_path: Path, profile: str, said: 
     assert said in str(caught.value)
 
 
+def test_workers_are_told_of_it_as_it_was_read(north: Channel) -> None:
+    assert Channel.model_validate_json(north.model_dump_json()) == north
+
+
 def test_the_messages_of_all_profiles_may_be_accepted(tmp_path: Path) -> None:
     file = written(tmp_path, CHOICE + "accepts: {messages: [RQA, ZQA]}\n").file
     assert isinstance(file, ChannelFile)
