@@ -218,4 +218,11 @@ def _file_note(note: str) -> Finding:
     """What is odd about the file, as a finding of its last message: counts of the batch protocol, framing, strays."""
     path = note[:5] if note.startswith(("BTS-1", "FTS-1")) else "MSH"
     rule = "batch.count" if path != "MSH" else "batch.file"
-    return Finding(rule, "warning", path, note, "199", Location(path[:3]), 0, 0, category="structure")
+    mend = {
+        "BTS-1": "Send in BTS-1 how many messages the batch has.",
+        "FTS-1": "Send in FTS-1 how many batches the file has.",
+    }.get(
+        path, "Send nothing but messages in a file, framed alike, or a batch file of FHS, BHS, messages, BTS and FTS."
+    )
+    finding = Finding(rule, "warning", path, note, "199", Location(path[:3]), 0, 0, category="structure")
+    return finding._replace(standard="HL7 chapter 2", mend=mend)

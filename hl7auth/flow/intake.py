@@ -25,7 +25,7 @@ from hl7auth.domain.authorization import (
 )
 from hl7auth.domain.dialect import translated, without_absent
 from hl7auth.domain.intent import Intent
-from hl7auth.errors import Fault, Unreadable
+from hl7auth.errors import Fault
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
 from hl7auth.rules.check import Finding, check
@@ -42,7 +42,6 @@ from hl7auth.wire.versions import at_least
 #: Never answered, whatever they ask for: an answer to an answer is how loops begin
 ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
-_JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
 _RECEIPTS = frozenset({"CA", "CE", "CR"})
 _COPIED = ("PID", "DG1", "RF1")
 MAX_COPIED = 4 * 1024 * 1024
@@ -104,8 +103,6 @@ def plan(
     """The Plan of one frame. Never raises for anything that a sender can send."""
     message_id, reply_ids = new_id(), (str(new_id()), str(new_id()))
     try:
-        if raw.count(b"\r", 0, -1) + raw.count(b"\n", 0, -1) == 0 and _JOINED_BY_BLANKS.match(raw):
-            raise Unreadable("the segments are joined by blanks; each must end with a carriage return")
         message = parse(raw, channel.file.fallback_charset)
         message.notes = (*notes, *message.notes)
     except Fault as fault:

@@ -23,6 +23,7 @@ MAX_SEGMENTS = 10_000
 
 _SHORTEST = len("MSH|^~\\&")
 _LINE = re.compile(r"[^\r\n]+")
+_JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
 _HEADERS = frozenset({"MSH", "BHS", "FHS"})
 
 
@@ -223,6 +224,8 @@ def parse(raw: bytes, fallback: str = "8859/1") -> Message:
     """
     if raw[:3] != b"MSH" or len(raw) < _SHORTEST:
         raise Unreadable
+    if raw.find(b"\r", 0, -1) < 0 and raw.find(b"\n", 0, -1) < 0 and _JOINED_BY_BLANKS.match(raw):
+        raise Unreadable("the segments are joined by blanks; each must end with a carriage return")
     decoded = charset.decode(raw, fallback)
     text = decoded.text
     separator = text[3]

@@ -70,6 +70,12 @@ class TestWhatIsRead:
         assert "odd.hl7: (no control id): unusable" in result.stdout
         assert "empty.txt: (no control id): unusable: holds no HL7 message" in result.stdout
 
+    def test_segments_joined_by_blanks_are_told_as_what_they_are(self, folder: Path) -> None:
+        (folder / "joined.hl7").write_bytes(GOOD.replace(b"\r", b" "))
+        result = check(folder / "joined.hl7")
+        assert result.exit_code == 2
+        assert "joined.hl7: C1: unusable: the segments are joined by blanks" in result.stdout
+
     def test_standard_input(self) -> None:
         (report,) = reports("-", stdin=BAD)
         assert (report["file"], report["control_id"], report["exit"]) == ("-", "C2", 1)
@@ -80,6 +86,7 @@ class TestWhatIsRead:
         assert first["findings"] == []
         assert (last["findings"][0]["rule"], last["findings"][0]["path"]) == ("batch.count", "BTS-1")
         assert "BTS-1 says 3 messages, 2 found" in last["findings"][0]["text"]
+        assert last["findings"][0]["mend"] == "Send in BTS-1 how many messages the batch has."
         assert last["exit"] == 0
 
     def test_a_file_larger_than_a_block(self, tmp_path: Path) -> None:

@@ -80,6 +80,15 @@ def test_p04_what_does_not_begin_with_msh_is_no_message(raw: bytes) -> None:
         parse(raw)
 
 
+@pytest.mark.parametrize("end", ["", "\r", "\n"])
+@pytest.mark.parametrize("charset", ["", "ASCII", "NONE SUCH"])
+def test_p06_segments_joined_by_blanks_are_no_message(end: str, charset: str) -> None:
+    """Whatever the charset seems to be: the rest of the message stands in MSH-18."""
+    with pytest.raises(Unreadable, match="joined by blanks"):
+        parse(" ".join((f"{MSH}||||||{charset}", "PID|1", "AUT|a")).encode() + end.encode())
+    assert len(parse("\r".join((MSH, "PID|1 PR1 x", "NTE|1||see AUT|x")).encode()).segments) == 3
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_p06_other_segment_ends_are_tolerated_with_a_note(end: str) -> None:
     parsed = parse(end.join((MSH, "PID|1", "AUT|a")).encode())
