@@ -128,7 +128,7 @@ class Trial:
         return outcome
 
     def document(self, key: str) -> Document:
-        """The current document of an authorization, or of a request (`?R1@FRONT`)."""
+        """The current document of an authorization, or of a request (`?R1@FRONT:NORTH`)."""
         record = self.memory.record(key)
         assert record is not None, f"{key} is not known"
         return record.document

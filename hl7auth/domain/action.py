@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hl7auth.domain.action_table import SNAPSHOT_CODES, Effect, Step, step
 from hl7auth.domain.authorization import Aut, Claim, Line, line_values
 from hl7auth.domain.change import Refused, end, ended, store
+from hl7auth.domain.correlation import requests_of
 from hl7auth.domain.document import AUT_KEYS, Document, build, of_whole, said
 from hl7auth.domain.intent import Change, Intent, Known, Record, set_of
 from hl7auth.domain.lines import Lines, identity
@@ -262,9 +263,9 @@ class _Work:
             given = [each for key, each in self._drafts.items() if self._rules[key] != RULE[Effect.END]]
             found += settled_by(intent, self.request, given)
         if intent.cancels and intent.is_request and not any(member.line for member, _, _ in self.judged):
-            open_one = self.known.record(intent.request_key) if intent.referral else None
-            if open_one and open_one.is_open and ends_request(intent, self.known, open_one, self._drafts):
-                found += end(intent, open_one, "cancellation")
+            for open_one in requests_of(intent, self.known):
+                if open_one.is_open and ends_request(intent, self.known, open_one, self._drafts):
+                    found += end(intent, open_one, "cancellation")
         return found
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from hl7auth.domain.authorization import Aut, Claim
-from hl7auth.domain.correlation import granted
+from hl7auth.domain.correlation import granted, request_made
 from hl7auth.domain.document import Document
 from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known
 from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status, of_lines
@@ -73,7 +73,7 @@ def standing(intent: Intent, changes: Sequence[Change], known: Known) -> Standin
     documents |= {change.record.key: change.record.document for change in changes if not change.record.is_request}
     asked = next((change.record for change in changes if change.record.is_request), None)
     # a control id that comes again names nothing: what stands under it may be of another patient
-    asked = asked or (known.record(intent.request_key) if intent.referral else None)
+    asked = asked or (request_made(intent, known)[1] if intent.referral else None)
     request = asked.document if asked else None
     if documents:
         return Standing(documents, request, of_lines(Status(each["status"]) for each in documents.values()))

@@ -198,8 +198,8 @@ class Party(NamedTuple):
 
     @property
     def scope(self) -> str:
-        """What its numbers are unique in, as keys show it."""
-        return self.application or self.facility
+        """What its numbers are unique in, as keys show it: `FRONT:NORTH`, since many clinics share one application."""
+        return joined_names(self.application, self.facility)
 
     def may_be(self, other: "Party") -> bool:
         """False when both name themselves and differ; partners often leave one of the two empty."""
@@ -207,11 +207,37 @@ class Party(NamedTuple):
         return any(self) and all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
 
 
+@lru_cache(maxsize=1024)
+def joined_names(application: str, facility: str) -> str:
+    """`FRONT:NORTH`, and without a facility `FRONT`; a colon in a name is written as in a URL."""
+    names = [name.replace("%", "%25").replace(":", "%3A") for name in (application, facility)]
+    return ":".join(names) if facility else names[0]
+
+
+def sending(header: Header) -> Party:
+    """MSH-3 and 4."""
+    return Party(header.sending_application, header.sending_facility)
+
+
+def receiving(header: Header) -> Party:
+    """MSH-5 and 6."""
+    return Party(header.receiving_application, header.receiving_facility)
+
+
 def requester(header: Header, is_request: bool) -> Party:
     """Who asked: the sender of a request, the receiver of an answer."""
-    if is_request:
-        return Party(header.sending_application, header.sending_facility)
-    return Party(header.receiving_application, header.receiving_facility)
+    return sending(header) if is_request else receiving(header)
+
+
+def payer_scope(message: Message, is_request: bool) -> str:
+    """What the numbers of the other one of the two are unique in: whom a request is sent to, who sends an answer.
+
+    A facility with a universal id (`PREPAGA^112233^IIN`) is named by that: the namespace is each side's own, and left
+    out by some.
+    """
+    party = receiving(message.header) if is_request else sending(message.header)
+    universal = message.segments[0].components(6 if is_request else 4, 2)[1]
+    return universal if universal not in ("", NULL) else party.scope
 
 
 def referral_key(message: Message, asked_by: str) -> str:

@@ -5,9 +5,11 @@ Imports wire.ack and domain only.
 
 from collections.abc import Iterator
 
+from hl7auth.domain.authorization import Party
 from hl7auth.domain.change import unknown
 from hl7auth.domain.intent import Intent, Known, Record, concern_of
 from hl7auth.domain.status import UNDECIDED, Status
+from hl7auth.domain.values import Values
 from hl7auth.wire.ack import Location, Problem
 
 _BEGIN = frozenset({"I08", "I10", "I12"})
@@ -22,15 +24,84 @@ def request_answered(intent: Intent, known: Known) -> Record | None:
     """
     asked = [record for record in known.asked_by(intent.answers) if intent.requester.may_be(record.requester)]
     if intent.referral:
-        asked = [record for record in asked if _referral(record) in ("", intent.referral)]
+        asked = [record for record in asked if same_referral(intent.referral, _referral(record))]
     several = len(asked) > 1
     if not asked and intent.referral:
-        record = known.record(f"?{intent.referral}")
-        asked = [record] if record else []
+        asked = list(_of_referral(intent, known))
     asked = [record for record in asked if not differ(intent, record)]
     if not asked and not several and not intent.referral:
         asked = list(_concerned(intent, known))
     return asked[0] if len(asked) == 1 else None
+
+
+def _of_referral(intent: Intent, known: Known) -> Iterator[Record]:
+    """The request of the referral that was sent to whom the answer speaks for."""
+    if known.record(intent.request_key) is not None:
+        found = [known.record(key) for key in intent.request_keys]
+    else:
+        half = known.record(half_key(intent))
+        found = [half] if half is not None and intent.requester.may_be(half.requester) else []
+    yield from [record for record in found if record is not None and is_sent_to(intent, record)][:1]
+
+
+def half_key(intent: Intent) -> str:
+    """Where a request stands whose sender did not name its facility, which the answer does; else empty."""
+    number, _, scope = intent.referral.partition("@")
+    application, mark, _ = scope.partition(":")
+    return f"?{number}@{application}" if mark and application else ""
+
+
+def request_made(intent: Intent, known: Known) -> tuple[str, Record | None]:
+    """The key of the request that a request makes or is about, and what stands there."""
+    for key in intent.request_keys:
+        record = known.record(key)
+        if record is None or not intent.referral or is_sent_to(intent, record):
+            break
+    return key, record
+
+
+def requests_of(intent: Intent, known: Known) -> list[Record]:
+    """The requests of a referral as a whole, as far as they were sent to whom this message was sent."""
+    if not intent.referral:
+        return []
+    return [record for record in known.in_referral(intent.referral, requests=True) if is_sent_to(intent, record)]
+
+
+def is_sent_to(intent: Intent, request: Record) -> bool:
+    """True where a request of a referral was sent to whom this message is sent to or comes from: to that system, and
+    to that payor (AUT-2) where both name one. What is not named differs from nothing.
+
+    An answer may come from another system than the request went to, if it speaks for the payor that was asked.
+    """
+    sent = request.document.get("sent_to", {})
+    party, payor = Party(sent.get("application", ""), sent.get("facility", "")), sent.get("payor", "")
+    same_party = not any(party) or not any(intent.asked) or intent.asked.may_be(party)
+    if not payor or not intent.payors:
+        return same_party
+    return payor in intent.payors and (same_party or not intent.is_request)
+
+
+def sent_to(intent: Intent) -> Values:
+    """Whom a request was sent to, as its document keeps it."""
+    values = {"application": intent.asked.application, "facility": intent.asked.facility}
+    values["payor"] = next(iter(intent.payors), "")
+    return {key: value for key, value in values.items() if value}
+
+
+def in_its_referral(intent: Intent, request: Record) -> Intent:
+    """An answer in the referral of the request that it answers, which it may name less exactly."""
+    return intent._replace(referral=_referral(request) or intent.referral) if intent.referral else intent
+
+
+def same_referral(answered: str, asked: str) -> bool:
+    """True where an answer to a request that MSA-2 names may mean its referral: of the same number, if both have one.
+
+    An answer may leave out a part of who asked, or repeat RF1-6 without its namespace; two namespaces differ.
+    """
+    if not asked or asked == answered:
+        return True
+    (number, _, scope), (other, _, wanted) = answered.partition("@"), asked.partition("@")
+    return number == other and (":" in scope or ":" in wanted)
 
 
 def _referral(record: Record) -> str:
@@ -63,14 +134,29 @@ def names_what_was_asked(intent: Intent, known: Known) -> bool:
 
 
 def granted(intent: Intent, known: Known) -> list[Record]:
-    """The authorizations of the referral that a message names, of this patient."""
+    """The authorizations of the referral that a message names, of this patient, without what was granted to a request
+    that was sent to somebody else."""
     if not intent.referral:
         return []
     found = {record.key: record for record in known.in_referral(intent.referral)}
-    request = known.record(f"?{intent.referral}")
-    if request is not None and not differ(intent, request):
-        found |= {record.key: record for record in granted_to(request, known)}
-    return [record for record in found.values() if not differ(intent, record)]
+    theirs: dict[str, Record] = {}
+    for request in known.in_referral(intent.referral, requests=True):
+        for record in granted_to(request, known):
+            if not is_sent_to(intent, request):
+                found.pop(record.key, None)
+            elif not differ(intent, request):
+                theirs[record.key] = record
+    return [record for record in (found | theirs).values() if not differ(intent, record)]
+
+
+def granted_elsewhere(intent: Intent, request: Record | None, known: Known) -> frozenset[str]:
+    """The keys of what was granted to requests of the same referral that were sent to others, and to none of ours."""
+    asked = known.in_referral(intent.referral, requests=True) if intent.referral else []
+    others = [each for each in asked if not is_sent_to(intent, each) and (request is None or each.key != request.key)]
+    if not others:
+        return frozenset()
+    own = {key for each in asked if each not in others for key in each.document.get("authorizations", [])}
+    return frozenset(key for each in others for key in each.document.get("authorizations", []) if key not in own)
 
 
 def granted_to(request: Record, known: Known) -> list[Record]:

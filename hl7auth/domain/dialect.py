@@ -68,21 +68,33 @@ def _spoken(aut: Aut | None, own: dict[str, tuple[Segment, int]], dialect: Diale
             return None
         segment, occurrence = next(iter(own.values()))
         aut = Aut(segment, occurrence, "", "", "", "", {})
-    number, number_at = _number(aut, own, dialect)
-    assigner = aut.assigner if number_at is None else ""
+    number, assigner, number_at = _number(aut, own, dialect)
     if number and not assigner and dialect.own_numbers:
         assigner = payer
     return _decided(aut._replace(number=number, assigner=assigner, number_at=number_at), own, dialect)
 
 
-def _number(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> tuple[str, Location | None]:
-    """The first number that says something, and where it stands if not in AUT."""
+def _number(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> tuple[str, str, Location | None]:
+    """The first number that says something, its assigner, and where it stands if not in AUT."""
     for place in dialect.number:
         name, field = place[:3], int(place[4:])
-        found = aut.number if name == "AUT" else own[name][0].components(field)[0] if name in own else ""
-        if found and found != NULL and dialect.says(place, found):
-            return found, None if name == "AUT" else Location(name, own[name][1], field)
-    return "", None
+        if name == "AUT":
+            found, assigner, at = aut.number, aut.assigner, None
+        elif name in own:
+            segment, occurrence = own[name]
+            found, assigner = _identifier(segment.components(field, 3))
+            at = Location(name, occurrence, field)
+        else:
+            continue
+        if found and dialect.says(place, found):
+            return found, assigner, at
+    return "", "", None
+
+
+def _identifier(parts: list[str]) -> tuple[str, str]:
+    """Number and assigner of an EI: its namespace, else its application."""
+    number, namespace, application = ("" if each == NULL else each for each in parts[:3])
+    return number, namespace or application
 
 
 def _decided(aut: Aut, own: dict[str, tuple[Segment, int]], dialect: Dialect) -> Aut:

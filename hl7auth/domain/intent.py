@@ -95,6 +95,7 @@ class Intent(NamedTuple):
     referral_action: str = ""
     has_procedures: bool = True
     acknowledged: str = ""
+    receiver: Party = Party("", "")
 
     @property
     def is_request(self) -> bool:
@@ -113,10 +114,36 @@ class Intent(NamedTuple):
 
     @property
     def request_key(self) -> str:
-        """The key of the request that this message makes or answers: the referral, else sender and control id."""
+        """The key of the request that this message makes or answers: the referral, else sender and control id.
+
+        Of several requests of one referral it is the first one's; `request_keys` has those of the others.
+        """
         if self.referral:
             return f"?{self.referral}"
         return "?#" + joined_key(self.control_id if self.is_request else self.answers, self.requester.scope)
+
+    @property
+    def request_keys(self) -> tuple[str, ...]:
+        """Where the request may stand, in the order of looking: a referral that is sent to several is several requests.
+
+        The first of them stands under the referral alone, others under that with whom they were sent to, and where
+        several payors have one system, with the payor.
+        """
+        first = self.request_key
+        if not self.referral or not any(self.asked):
+            return (first,)
+        theirs = f"{first}~{joined_key(self.asked.application, self.asked.facility)}"
+        return (first, theirs, *(f"{theirs}~{joined_key(payor, '')}" for payor in self.payors))
+
+    @property
+    def asked(self) -> Party:
+        """Who is to decide: the receiver of a request, the sender of an answer."""
+        return self.receiver if self.is_request else self.sender
+
+    @property
+    def payors(self) -> tuple[str, ...]:
+        """The codes of AUT-2, each once."""
+        return tuple(dict.fromkeys(aut.payor for claim in self.claims for aut in claim.auts if aut.payor))
 
 
 def set_of(intent: Intent, claim: Claim) -> str:

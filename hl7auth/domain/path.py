@@ -36,12 +36,13 @@ PARTS: dict[str, Parts] = {
     "authorized_provider": {"name": ".1", "id": "", "assigner": ".6"},
     "authorized_professional": {"id": ".1", "family": ".2", "given": ".3", "assigner": ".9"},
     "patient": {"id": "3.1", "assigner": "3", "name": "5", "birth_date": "7"},
+    "sent_to": dict.fromkeys(("application", "facility", "payor"), ""),
     "referral": {"originating_id": "6.1", "external_id": "11.1", "priority": "2.1"},
 }
 """The parts of the values that have any, each with its place below its field (of PID and RF1: in the segment)."""
 
 _AUT_NAMES = {6: "identifier", **{field.number: field.key for field in AUT_FIELDS}}
-_HEAD = ("status", "identifier", "assigner", "patient", "referral", "diagnoses", "lines")
+_HEAD = ("status", "identifier", "assigner", "patient", "referral", "sent_to", "diagnoses", "lines")
 _OF_LINES = ("procedure", "identifier", "status")
 _UNASKED = frozenset({"key", "version", "provenance"})
 

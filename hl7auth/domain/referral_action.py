@@ -5,8 +5,8 @@ Imports wire.ack and domain only.
 
 from hl7auth.domain.action_table import Effect, step
 from hl7auth.domain.change import Refused, end
-from hl7auth.domain.correlation import granted
-from hl7auth.domain.intent import Change, Intent, Known
+from hl7auth.domain.correlation import granted, request_made
+from hl7auth.domain.intent import Change, Intent, Known, Record
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.wire.ack import Location, Problem
 
@@ -18,13 +18,13 @@ _RULES = {
 }
 
 
-def apply_to_referral(intent: Intent, known: Known) -> tuple[Intent | None, list[Change]]:
+def apply_to_referral(intent: Intent, known: Known, answered: Record | None) -> tuple[Intent | None, list[Change]]:
     """The message as it goes on behind RF1, or None and the changes where it ends with it. Raises Refused.
 
     A goes on as what it adds; U adds to what RF1 said before, where it is silent; X leaves RF1 as it was; D ends the
-    request and what nobody has decided of it.
+    request and what nobody has decided of it. `answered` is the request of an answer.
     """
-    request = known.record(f"?{intent.referral}") if intent.referral else None
+    request = request_made(intent, known)[1] if intent.is_request and intent.referral else answered
     authorizations = granted(intent, known)
     stands = request is not None and request.status != Status.CANCELLED
     is_known = stands or any(record.status != Status.CANCELLED for record in authorizations)

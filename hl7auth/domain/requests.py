@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.change import Refused, end, replace, store, unknown
-from hl7auth.domain.correlation import granted
+from hl7auth.domain.correlation import granted, request_made, requests_of, sent_to
 from hl7auth.domain.document import Past, build, said
 from hl7auth.domain.intent import Change, Intent, Known, Record, concern_of, shown_key
 from hl7auth.domain.snapshot import DELETED, deleted_set
@@ -64,14 +64,15 @@ def waiting(
     whole.lines = [line for claim in claims for line in claim.lines]
     if whole.top and whole.top.deletes:
         whole.top = None
-    key = intent.request_key
-    before = known.record(key)
+    key, before = request_made(intent, known)
     if before is not None and not intent.referral:
         key, before = f"{key}~{intent.message_id}", None
     past = None
     if before is not None:
         past = Past(before.document, intent.terms.snapshot.empty == "keep", lines_stay=not intent.has_procedures)
     document = {**build(whole, intent.context, intent.names, status, past), "key": shown_key(key)}
+    if intent.referral:
+        document["sent_to"] = sent_to(intent) | (before.document.get("sent_to", {}) if before else {})
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
     if before is not None and "authorizations" in before.document:  # what was granted to it is so while more is asked
         document["authorizations"] = before.document["authorizations"]
@@ -85,9 +86,8 @@ def waiting(
 
 def _withdrawn(intent: Intent, known: Known) -> list[Change]:
     """A request that deletes its set takes back what was asked for; what was decided stays."""
-    request = known.record(intent.request_key) if intent.referral else None
     open_ones = [record for record in granted(intent, known) if Status(record.status) in UNDECIDED]
-    records = ([request] if request is not None and request.is_open else []) + open_ones
+    records = [request for request in requests_of(intent, known) if request.is_open] + open_ones
     if not records and not intent.referral:
         text = "this AUT deletes a whole set, and nothing says of what"
         raise Refused(Problem("204", text, Location("AUT"), rule="AUT.delete-set"))
@@ -111,9 +111,9 @@ def cancelled(intent: Intent, known: Known) -> list[Change]:
         raise Refused(*problems)
     records = [record for _, record in named if record is not None]
     if intent.referral:
-        request = known.record(f"?{intent.referral}")
         keys = [record.key for record in records]
-        records += [request] if request and (not named or ends_request(intent, known, request, keys)) else []
+        asked = requests_of(intent, known)
+        records += [each for each in asked if not named or ends_request(intent, known, each, keys)]
         records += [] if named else granted(intent, known)
     if not records:
         auts = [aut for claim in intent.claims for aut in claim.auts]

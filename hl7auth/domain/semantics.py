@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from hl7auth.domain.action import act, acts
 from hl7auth.domain.action_table import SNAPSHOT_CODES
 from hl7auth.domain.change import Refused
-from hl7auth.domain.correlation import another_patient, request_answered
-from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known
+from hl7auth.domain.correlation import another_patient, in_its_referral, request_answered
+from hl7auth.domain.intent import STATUS_REQUEST, Change, Intent, Known, Record
 from hl7auth.domain.referral_action import apply_to_referral
 from hl7auth.domain.requests import cancelled, requested
 from hl7auth.domain.snapshot import answered, pattern_problem
@@ -36,18 +36,20 @@ def apply(intent: Intent, known: Known) -> list[Change]:
         raise Refused(*problems)
     if intent.receipt_only or (intent.is_request and intent.trigger_event == STATUS_REQUEST):
         return []
+    request = None if intent.is_request else request_answered(intent, known)
+    if request is not None:
+        intent = in_its_referral(intent, request)
     rest: Intent | None = intent
     changes: list[Change] = []
     if intent.referral_action not in SNAPSHOT_CODES:
-        rest, changes = apply_to_referral(intent, known)
-    changes = changes if rest is None else _apply(rest, known, plain)
+        rest, changes = apply_to_referral(intent, known, request)
+    changes = changes if rest is None else _apply(rest, known, request, plain)
     if intent.is_error and not _GRANTS.isdisjoint(change.record.status for change in changes):
         return []  # whoever could not process the request has granted nothing
     return changes
 
 
-def _apply(intent: Intent, known: Known, plain: bool) -> list[Change]:
-    request = None if intent.is_request else request_answered(intent, known)
+def _apply(intent: Intent, known: Known, request: Record | None, plain: bool) -> list[Change]:
     if request is not None and request.status == Status.CANCELLED:
         return []  # a late answer is kept as a message, and revives nothing
     if not plain and acts(intent):

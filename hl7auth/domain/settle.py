@@ -49,6 +49,6 @@ def _answered_request(intent: Intent, request: Record, claims: list[Claim], assu
     document = {**parts[0], "lines": lines} if len(parts) == 1 else {**context, "lines": lines}
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
     numbers = numbers or request.document.get("authorizations", [])  # an answer in between that names none ends none
-    return {**document, "key": shown_key(request.key), "status": status} | (
-        {"authorizations": numbers} if numbers else {}
-    )
+    document |= {"key": shown_key(request.key), "status": status}
+    document |= {"authorizations": numbers} if numbers else {}
+    return document | {key: request.document[key] for key in ("sent_to",) if key in request.document}

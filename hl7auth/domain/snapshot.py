@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from hl7auth.domain.authorization import Aut, Claim, Identifier, Line, Party
 from hl7auth.domain.change import Refused, end, replace, unknown, withdrawn
-from hl7auth.domain.correlation import differ, granted_to
+from hl7auth.domain.correlation import differ, granted_elsewhere, granted_to
 from hl7auth.domain.document import about
 from hl7auth.domain.intent import Change, Intent, Known, Record, set_of
 from hl7auth.domain.lines import identity
@@ -95,6 +95,8 @@ def members(intent: Intent, claims: Sequence[Claim], request: Record | None, kno
     if request is not None and not keys:
         found = granted_to(request, known)
     stand = [record for record in found if record.status != Status.CANCELLED and not differ(intent, record)]
+    elsewhere = granted_elsewhere(intent, request, known)
+    stand = [record for record in stand if record.key not in elsewhere]
     payors = {aut.payor for claim in intent.claims for aut in claim.auts}
     return [record for record in stand if _may_end(intent, record, payors)]
 

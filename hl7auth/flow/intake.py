@@ -13,15 +13,17 @@ from typing import NamedTuple
 from hl7auth.domain.answer import ANSWERS
 from hl7auth.domain.authorization import (
     Claim,
-    Party,
     diagnoses,
     grouped,
     patient,
+    payer_scope,
     read_auts,
     read_claims,
+    receiving,
     referral,
     referral_key,
     requester,
+    sending,
 )
 from hl7auth.domain.dialect import translated, without_absent
 from hl7auth.domain.intent import Intent
@@ -185,8 +187,7 @@ def _event(header: Header) -> tuple[str, str]:
 def _claims(message: Message, where: Layout, dialect: Dialect | None, is_request: bool) -> list[Claim]:
     if dialect is None:
         return read_claims(message, where)
-    payer = requester(message.header, not is_request).scope  # the other one of the two
-    return grouped(*translated(message, where, *read_auts(message, where), dialect, payer))
+    return grouped(*translated(message, where, *read_auts(message, where), dialect, payer_scope(message, is_request)))
 
 
 def _intent(
@@ -218,7 +219,8 @@ def _intent(
         referral_status=rf1.value(1) if rf1 else "",
         names=names,
         terms=channel.file.terms,
-        sender=Party(header.sending_application, header.sending_facility),
+        sender=sending(header),
+        receiver=receiving(header),
         sent_at=header.sent_at,
         referral_action=rf1.value(25) if rf1 and len(rf1.fields) > 25 and at_least(header.version, "2.8") else "",
         has_procedures=message.first("PR1") is not None,

@@ -12,6 +12,7 @@ import orjson
 from sqlalchemy import Connection
 
 from hl7auth.domain.authorization import Party
+from hl7auth.domain.correlation import half_key, is_sent_to
 from hl7auth.domain.intent import Intent, Record, asks_granted, sets_asked
 from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
@@ -53,15 +54,36 @@ class KnownToBatch:
         self._load_records("key", keys)
         self._load_records("referral", referrals)
         self._load_records("control_id", asked)
+        self._load_records("referral", self._referrals_answered(ready, asked) - referrals)
+        self._load_records("key", {key for plan in ready if plan.intent for key in self._elsewhere(plan.intent)})
         # what an earlier answer to the same request granted may end with it
         wide = [plan.intent for plan in ready if plan.intent is not None and asks_granted(plan.intent)]
         requests = [record for intent in wide for record in self._requests_of(intent)]
         granted = {key for record in requests for key in record.document.get("authorizations", [])}
         self._load_records("key", granted - self._records.keys())
 
+    def _referrals_answered(self, plans: Sequence[Plan], asked: set[str]) -> set[str]:
+        """The referrals of requests that answers name by MSA-2, and may name less exactly by RF1-6."""
+        if not asked:
+            return set()
+        intents = [plan.intent for plan in plans if plan.intent is not None]
+        answers = {each.answers for each in intents if each.referral and each.referral in sets_asked(each)}
+        stored = {record.referral for control_id in answers for record in self.asked_by(control_id)}
+        return (stored | {each.referral for each in intents if each.is_request and each.control_id in answers}) - {""}
+
+    def _elsewhere(self, intent: Intent) -> Iterable[str]:
+        """Where the request of a referral may stand, if not under the referral alone."""
+        if not intent.referral:
+            return ()
+        first = self.record(intent.request_key)
+        if first is not None:
+            return () if is_sent_to(intent, first) else intent.request_keys[1:]
+        return () if intent.is_request else (half_key(intent),)
+
     def _requests_of(self, intent: Intent) -> list[Record]:
         named = self.record(intent.request_key)
-        return self.asked_by(intent.answers) + ([named] if named else [])
+        found = self.in_referral(intent.referral, requests=True) if intent.referral else []
+        return self.asked_by(intent.answers) + found + ([named] if named and named not in found else [])
 
     def apply(self, outcome: Outcome) -> None:
         """Takes over what a message of this batch did."""

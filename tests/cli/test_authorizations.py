@@ -40,9 +40,9 @@ def test_open_requests_have_their_age_and_when_they_are_due(url: str) -> None:
     code, listed = told(url, "list", "--open")
     assert code == 0
     assert [(entry["key"], entry["clock"]["urgency"], entry["clock"]["overdue"]) for entry in listed] == [
-        ("R2@FRONT", "standard", False), ("R3@FRONT", "expedited", True),
+        ("R2@FRONT:NORTH", "standard", False), ("R3@FRONT:NORTH", "expedited", True),
     ]  # fmt: skip
-    assert [entry["key"] for entry in told(url, "list", "--open", "--overdue")[1]] == ["R3@FRONT"]
+    assert [entry["key"] for entry in told(url, "list", "--open", "--overdue")[1]] == ["R3@FRONT:NORTH"]
     head, standard, expedited = text(url, "list", "--open").splitlines()
     assert head.split()[-3:] == ["urgency", "age", "due"]
     assert "standard   4 d 4 h" in standard
@@ -110,7 +110,7 @@ def test_a_mistake_is_one_sentence(url: str, words: list[str], sentence: str) ->
 
 
 def test_show_has_the_clock_of_what_is_open(url: str) -> None:
-    assert told(url, "show", "R3@FRONT")[1]["clock"]["urgency"] == "expedited"
+    assert told(url, "show", "R3@FRONT:NORTH")[1]["clock"]["urgency"] == "expedited"
     assert "clock" not in told(url, "show", "PA1@ACME")[1]
 
 
@@ -118,6 +118,9 @@ def test_the_clocks_are_those_of_the_channel(url: str, tmp_path: Path) -> None:
     text = (shipped("channels") / "referral-intake.yaml").read_text(encoding="utf-8")
     (tmp_path / "a.yaml").write_text(text.replace("standard_hours: 168", "standard_hours: 99"), encoding="utf-8")
     words = ("list", "--open", "--overdue")
-    assert [entry["key"] for entry in told(url, *words, "--channels", str(tmp_path))[1]] == ["R2@FRONT", "R3@FRONT"]
+    assert [entry["key"] for entry in told(url, *words, "--channels", str(tmp_path))[1]] == [
+        "R2@FRONT:NORTH",
+        "R3@FRONT:NORTH",
+    ]
     (tmp_path / "a.yaml").write_text("channel: other\nlisten: tcp:0\n", encoding="utf-8")
-    assert [entry["key"] for entry in told(url, *words, "--channels", str(tmp_path))[1]] == ["R3@FRONT"]
+    assert [entry["key"] for entry in told(url, *words, "--channels", str(tmp_path))[1]] == ["R3@FRONT:NORTH"]

@@ -94,7 +94,7 @@ def test_the_whole_story(serving: Serving, tmp_path: Path) -> None:
     sent = hl7auth("send", serving.address, asked, folder=tmp_path)
     assert sent.returncode == 0
     assert b"MSA|AA|C1" in sent.stdout
-    assert [entry["key"] for entry in document("authorization", "list", "--open", folder=tmp_path)] == ["R1@EHR"]
+    assert [entry["key"] for entry in document("authorization", "list", "--open", folder=tmp_path)] == ["R1@EHR:NORTH"]
     assert hl7auth("send", serving.address, granted, folder=tmp_path).returncode == 0
     (listed,) = document("authorization", "list", folder=tmp_path)
     assert (listed["key"], listed["status"], listed["effective_date"]) == ("PA1@ACME", "approved", "2026-04-01")

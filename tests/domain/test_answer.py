@@ -259,7 +259,7 @@ def test_a_cancellation_that_was_carried_out_is_not_pending() -> None:
     trial = Trial()
     trial.send(request(VISIT, aut({8: "3"}), referral="R1"))
     lines = asked_again(trial, event="I11", referral="R1")
-    assert trial.statuses("?R1@FRONT") == ["cancelled"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["cancelled"]
     assert lines[1] == "MSA|AA|C9"
     assert only(lines, "RF1")[1] != "P"
 
@@ -268,7 +268,7 @@ def test_asking_for_the_status_of_a_decided_referral_is_not_answered_as_pending(
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
     trial.send(answer(VISIT, granted("PA1"), kind="RRI", event="I12", referral="R1"))
-    assert trial.statuses("?R1@FRONT") == ["approved"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["approved"]
     lines = asked_again(trial, kind="REF", event="I15", referral="R1")
     assert lines[1] == "MSA|AA|C9"
     assert only(lines, "RF1")[1] != "P"

@@ -186,7 +186,7 @@ def test_a_message_without_pid_or_rf1_says_nothing_of_them() -> None:
 @pytest.mark.parametrize(
     ("rf1", "said", "key"),
     [
-        ("RF1||||||R1", {"originating_id": "R1"}, "R1@FRONT"),
+        ("RF1||||||R1", {"originating_id": "R1"}, "R1@FRONT:NORTH"),
         ("RF1||||||R1^HILL|||||X9^UM", {"originating_id": "R1", "external_id": "X9"}, "R1@HILL"),
         ("RF1||||||R1^^EHR", {"originating_id": "R1"}, "R1@EHR"),
         ("RF1|A||||||||||X9", {"external_id": "X9"}, ""),
@@ -198,7 +198,7 @@ def test_a_message_without_pid_or_rf1_says_nothing_of_them() -> None:
 def test_the_referral_and_the_scope_its_number_is_unique_in(rf1: str, said: dict[str, str], key: str) -> None:
     raw = parsed(message(rf1))
     assert referral(raw) == said
-    assert referral_key(raw, "FRONT") == key
+    assert referral_key(raw, "FRONT:NORTH") == key
 
 
 def test_diagnoses_from_2_4_are_coded_values() -> None:
@@ -252,7 +252,12 @@ def test_a_line_of_the_document_has_its_procedure_and_what_its_own_aut_says() ->
 
 @pytest.mark.parametrize(
     ("sender", "receiver", "asks", "answered_to"),
-    [("FRONT|NORTH", "PAYER|SOUTH", "FRONT", "PAYER"), ("|NORTH", "|SOUTH", "NORTH", "SOUTH"), ("|", "|", "", "")],
+    [
+        ("FRONT|NORTH", "PAYER|SOUTH", "FRONT:NORTH", "PAYER:SOUTH"),
+        ("FRONT|", "PAYER|", "FRONT", "PAYER"),
+        ("|NORTH", "|SOUTH", ":NORTH", ":SOUTH"),
+        ("|", "|", "", ""),
+    ],
 )
 def test_who_asked_is_the_sender_of_a_request_and_the_receiver_of_an_answer(
     sender: str, receiver: str, asks: str, answered_to: str

@@ -66,7 +66,7 @@ def test_a_thin_message_makes_a_thin_document() -> None:
 def test_a_document_is_plain_data_that_json_keeps() -> None:
     trial = Trial()
     trial.send(request(VISIT, aut({8: "3"}), referral="R1"), answer(VISIT, granted("PA1"), referral="R1"))
-    for key in ("PA1@ACME", "?R1@FRONT"):
+    for key in ("PA1@ACME", "?R1@FRONT:NORTH"):
         document = trial.document(key)
         assert json.loads(json.dumps(document)) == document
 

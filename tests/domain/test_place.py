@@ -65,7 +65,7 @@ def test_what_stands_nowhere_or_in_many_places_is_not_told(field: str) -> None:
 def test_the_status_stands_where_it_was_said() -> None:
     trial = Trial()
     asked = trial.send(request(VISIT, ASKED, referral="R1"))
-    told = of(asked, "?R1@FRONT", "status")
+    told = of(asked, "?R1@FRONT:NORTH", "status")
     assert told is not None
     assert told.text == "MSH-9: RQA^I08"
     cases = [
@@ -94,7 +94,7 @@ def test_a_referral_without_an_aut_is_decided_by_rf1_1() -> None:
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
     raw = answer(VISIT, kind="RRI", event="I12", referral="R1").replace(b"RF1|", b"RF1|R")
-    place = of(trial.send(raw), "?R1@FRONT", "status")
+    place = of(trial.send(raw), "?R1@FRONT:NORTH", "status")
     assert place is not None
     assert place.text == "RF1-1: R"
 
@@ -125,10 +125,10 @@ def test_the_status_of_a_line_stands_where_it_was_said() -> None:
         ("lines[0].status", "MSH-9: RQA^I08"), ("lines[1].status", "MSH-9: RQA^I08"),
         ("lines[0].identifier", "PR1[1]-19.1: L1"), ("lines[0].effective_date", "AUT-4 under PR1[1]: 20260401"),
     ):  # fmt: skip
-        place = of(asked, "?R1@FRONT", field)
+        place = of(asked, "?R1@FRONT:NORTH", field)
         assert place is not None
         assert place.text == text
-    assert of(asked, "?R1@FRONT", "lines[1].effective_date") is None
+    assert of(asked, "?R1@FRONT:NORTH", "lines[1].effective_date") is None
 
 
 def test_what_an_action_code_deleted_stands_there() -> None:

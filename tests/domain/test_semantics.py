@@ -27,17 +27,22 @@ from tests.messages import (
 
 def test_a_request_without_a_number_waits_under_its_control_id() -> None:
     trial = Trial()
-    assert changes(trial.send(request(VISIT, ASKED))) == [("?#C1@FRONT", 1, "pended", "request")]
-    record = trial.memory.record("?#C1@FRONT")
+    assert changes(trial.send(request(VISIT, ASKED))) == [("?#C1@FRONT:NORTH", 1, "pended", "request")]
+    record = trial.memory.record("?#C1@FRONT:NORTH")
     assert record is not None
-    assert (record.is_request, record.is_open, record.control_id, record.requester.scope) == (True, True, "C1", "FRONT")
-    assert (record.document["key"], record.document["status"]) == ("C1@FRONT", "pended")
+    assert (record.is_request, record.is_open, record.control_id, record.requester.scope) == (
+        True,
+        True,
+        "C1",
+        "FRONT:NORTH",
+    )
+    assert (record.document["key"], record.document["status"]) == ("C1@FRONT:NORTH", "pended")
     assert record.document["requested_treatments"] == {"quantity": "3"}
 
 
 def test_a_request_in_a_referral_waits_under_the_referral() -> None:
     trial = Trial()
-    assert changes(trial.send(request(VISIT, referral="R1"))) == [("?R1@FRONT", 1, "pended", "request")]
+    assert changes(trial.send(request(VISIT, referral="R1"))) == [("?R1@FRONT:NORTH", 1, "pended", "request")]
     assert changes(trial.send(request(VISIT, referral="R1^HILL"))) == [("?R1@HILL", 1, "pended", "request")]
 
 
@@ -47,7 +52,7 @@ def test_a_request_in_a_referral_waits_under_the_referral() -> None:
      (("AL", "AL"), "pended"), (("NE", "SU"), "pended")],
 )  # fmt: skip
 def test_a_request_is_pended_once_its_sender_has_been_told_to_wait(modes: tuple[str, str], status: str) -> None:
-    assert changes(Trial().send(request(VISIT, modes=modes))) == [("?#C1@FRONT", 1, status, "request")]
+    assert changes(Trial().send(request(VISIT, modes=modes))) == [("?#C1@FRONT:NORTH", 1, status, "request")]
 
 
 def test_a_request_with_a_number_is_an_authorization_that_is_not_decided() -> None:
@@ -65,10 +70,10 @@ def test_a_request_never_overwrites_a_decision_and_is_kept_beside_it() -> None:
     trial = Trial()
     trial.send(answer(VISIT, granted("PA1")))
     more = request(VISIT, aut({6: "PA1", 8: "9", 9: "9"}), event="I09", control_id="C2")
-    assert changes(trial.send(more)) == [("?#C2@FRONT", 1, "pended", "request")]
+    assert changes(trial.send(more)) == [("?#C2@FRONT:NORTH", 1, "pended", "request")]
     assert trial.document("PA1@ACME")["authorized_treatments"] == {"quantity": "2"}
-    assert trial.document("?#C2@FRONT")["concerns"] == ["PA1@ACME"]
-    assert trial.document("?#C2@FRONT")["requested_treatments"] == {"quantity": "9"}
+    assert trial.document("?#C2@FRONT:NORTH")["concerns"] == ["PA1@ACME"]
+    assert trial.document("?#C2@FRONT:NORTH")["requested_treatments"] == {"quantity": "9"}
 
 
 @pytest.mark.parametrize("decision", [{9: "0"}, {8: "3", 9: "2"}, {9: "2"}])
@@ -85,21 +90,24 @@ def test_one_request_may_speak_of_several_authorizations() -> None:
     trial = Trial()
     trial.send(answer(VISIT, granted("PA1")))
     raw = request(VISIT, aut(number="PA1"), THERAPY, aut(number="PA2"), IMAGING, top=aut({8: "1"}), referral="R1")
-    assert changes(trial.send(raw)) == [("PA2@ACME", 1, "pended", "request"), ("?R1@FRONT", 1, "pended", "request")]
-    waiting = trial.document("?R1@FRONT")
+    assert changes(trial.send(raw)) == [
+        ("PA2@ACME", 1, "pended", "request"),
+        ("?R1@FRONT:NORTH", 1, "pended", "request"),
+    ]
+    waiting = trial.document("?R1@FRONT:NORTH")
     assert waiting["concerns"] == ["PA1@ACME"]
     assert [line["procedure"]["code"] for line in waiting["lines"]] == ["73721", "99213"]
 
 
 def test_a_request_without_any_aut_or_procedure_waits_too() -> None:
-    assert changes(Trial().send(request(referral="R1"))) == [("?R1@FRONT", 1, "pended", "request")]
+    assert changes(Trial().send(request(referral="R1"))) == [("?R1@FRONT:NORTH", 1, "pended", "request")]
 
 
 def test_a_request_that_asks_for_another_thing_is_the_next_version_of_the_referrals() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"))
     later = request(THERAPY, ASKED, referral="R1", event="I09", control_id="C2")
-    assert changes(trial.send(later)) == [("?R1@FRONT", 2, "pended", "request")]
+    assert changes(trial.send(later)) == [("?R1@FRONT:NORTH", 2, "pended", "request")]
 
 
 def test_a_referral_may_carry_what_was_granted_before() -> None:
@@ -107,7 +115,7 @@ def test_a_referral_may_carry_what_was_granted_before() -> None:
     raw = request(VISIT, granted("PA1"), THERAPY, aut(number="PA2"), kind="REF", event="I12", referral="R1")
     assert changes(trial.send(raw)) == [("PA1@ACME", 1, "approved", "request"), ("PA2@ACME", 1, "pended", "request")]
     other = request(VISIT, granted("PA1", {9: "0"}), kind="REF", event="I13", referral="R1", control_id="C2")
-    assert changes(trial.send(other)) == [("?R1@FRONT", 1, "pended", "request")]
+    assert changes(trial.send(other)) == [("?R1@FRONT:NORTH", 1, "pended", "request")]
     assert trial.statuses("PA1@ACME") == ["approved"]
 
 
@@ -125,7 +133,7 @@ def test_asking_for_a_status_changes_nothing_and_telling_it_does() -> None:
     tells = answer(VISIT, granted("PA1"), kind="RRI", event="I15", referral="R1", to="C2")
     assert changes(trial.send(tells)) == [
         ("PA1@ACME", 1, "approved", "answer"),
-        ("?R1@FRONT", 2, "approved", "answer"),
+        ("?R1@FRONT:NORTH", 2, "approved", "answer"),
     ]
 
 

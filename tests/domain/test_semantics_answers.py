@@ -34,10 +34,10 @@ def test_an_answer_belongs_to_the_request_that_msa_2_names() -> None:
     trial.send(request(VISIT, ASKED, control_id="C1"), request(THERAPY, ASKED, control_id="C2"))
     assert changes(trial.send(answer(THERAPY, granted("PA1", {8: "3"}), to="C2"))) == [
         ("PA1@ACME", 1, "partially_approved", "answer"),
-        ("?#C2@FRONT", 2, "partially_approved", "answer"),
+        ("?#C2@FRONT:NORTH", 2, "partially_approved", "answer"),
     ]
-    assert trial.statuses("?#C1@FRONT") == ["pended"]
-    settled = trial.document("?#C2@FRONT")
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
+    settled = trial.document("?#C2@FRONT:NORTH")
     assert (settled["identifier"], settled["authorized_treatments"]) == ("PA1", {"quantity": "2"})
     assert settled["patient"]["name"] == "Quill, Ivo"
 
@@ -46,7 +46,7 @@ def test_the_same_control_id_of_another_requester_is_another_request() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED), request(THERAPY, ASKED, sender="OTHER|EAST"))
     trial.send(answer(THERAPY, granted("PA1"), to="C1", receiver="OTHER|EAST"))
-    assert trial.statuses("?#C1@FRONT", "?#C1@OTHER") == ["pended", "approved"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "?#C1@OTHER:EAST") == ["pended", "approved"]
 
 
 def test_p61_the_same_control_id_of_another_facility_is_another_request() -> None:
@@ -70,7 +70,7 @@ def test_an_answer_that_names_no_request_belongs_to_that_of_its_referral() -> No
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), request(VISIT, ASKED, referral="R2", control_id="C2"))
     outcome = trial.send(answer(VISIT, granted("PA1"), to="ELSE", referral="R2"))
-    assert trial.statuses("?R1@FRONT", "?R2@FRONT") == ["pended", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "?R2@FRONT:NORTH") == ["pended", "approved"]
     assert "answer.unmatched" not in rules(outcome)
 
 
@@ -86,9 +86,9 @@ def test_p59_an_answer_that_matches_nothing_is_never_applied_to_another_request(
 def test_p59_a_number_that_looks_like_a_waiting_request_is_a_number() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"))
-    before = trial.document("?R1@FRONT")
+    before = trial.document("?R1@FRONT:NORTH")
     trial.send(answer(VISIT, granted("?R1^FRONT"), to="ELSE"))
-    assert trial.document("?R1@FRONT") == before
+    assert trial.document("?R1@FRONT:NORTH") == before
 
 
 def test_p59_a_control_id_that_looks_like_a_referral_is_no_referral() -> None:
@@ -110,7 +110,7 @@ def test_p61_requests_under_one_control_id_are_told_apart_or_left_alone() -> Non
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), request(THERAPY, ASKED, referral="R2"))
     outcome = trial.send(answer(THERAPY, granted("PA2"), to="C1"))
-    assert trial.statuses("?R1@FRONT", "?R2@FRONT") == ["pended", "pended"]
+    assert trial.statuses("?R1@FRONT:NORTH", "?R2@FRONT:NORTH") == ["pended", "pended"]
     assert "answer.unmatched" in rules(outcome)
 
 
@@ -118,17 +118,20 @@ def test_p61_of_requests_under_one_control_id_the_referral_tells_which_is_answer
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), request(THERAPY, ASKED, referral="R2"))
     trial.send(answer(THERAPY, granted("PA2"), to="C1", referral="R2"))
-    assert trial.statuses("?R1@FRONT", "?R2@FRONT") == ["pended", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "?R2@FRONT:NORTH") == ["pended", "approved"]
 
 
 def test_the_answered_request_is_found_without_guessing() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"))
     for to, receiver, referral, key in [
-        ("C1", FRONT, "", "?R1@FRONT"),
+        ("C1", FRONT, "", "?R1@FRONT:NORTH"),
         ("C1", "OTHER|EAST", "", None),
-        ("C1", "OTHER|EAST", "R1^FRONT", "?R1@FRONT"),
-        ("", FRONT, "R1", "?R1@FRONT"),
+        ("C1", "OTHER|EAST", "R1^FRONT", None),
+        ("C1", FRONT, "R1^HILL", "?R1@FRONT:NORTH"),
+        ("C1", FRONT, "R2^HILL", None),
+        ("C1", "FRONT|", "R1", "?R1@FRONT:NORTH"),
+        ("", FRONT, "R1", "?R1@FRONT:NORTH"),
         ("", FRONT, "", None),
     ]:
         raw = answer(VISIT, granted("PA1"), to=to, receiver=receiver, referral=referral)
@@ -140,8 +143,8 @@ def test_an_answer_with_several_numbers_decides_the_request() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, THERAPY, ASKED))
     trial.send(answer(VISIT, granted("PA1"), THERAPY, aut({6: "PA2", 9: "0"})))
-    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT") == ["approved", "denied", "partially_approved"]
-    assert "identifier" not in trial.document("?#C1@FRONT")
+    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT:NORTH") == ["approved", "denied", "partially_approved"]
+    assert "identifier" not in trial.document("?#C1@FRONT:NORTH")
 
 
 def test_an_answer_that_grants_several_numbers_by_their_dates_closes_the_request() -> None:
@@ -149,18 +152,18 @@ def test_an_answer_that_grants_several_numbers_by_their_dates_closes_the_request
     trial.send(request(VISIT, ASKED, THERAPY, ASKED))
     dated = {4: "20260401", 5: "20260930"}
     trial.send(answer(VISIT, aut({6: "PA1"} | dated), THERAPY, aut({6: "PA2"} | dated)))
-    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT") == ["approved", "approved", "approved"]
+    assert trial.statuses("PA1@ACME", "PA2@ACME", "?#C1@FRONT:NORTH") == ["approved", "approved", "approved"]
 
 
 def test_an_answer_may_say_that_it_still_pends() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED))
     trial.send(answer(VISIT, aut({8: "3"}), to="C1", control_id="D1"))
-    record = trial.memory.record("?#C1@FRONT")
+    record = trial.memory.record("?#C1@FRONT:NORTH")
     assert record is not None
     assert record.is_open
     trial.send(answer(VISIT, granted("PA1"), to="C1", control_id="D2"))
-    record = trial.memory.record("?#C1@FRONT")
+    record = trial.memory.record("?#C1@FRONT:NORTH")
     assert record is not None
     assert not record.is_open
 
@@ -170,7 +173,7 @@ def test_an_answer_keeps_what_the_request_said_and_it_does_not() -> None:
     dg1 = "DG1|1||M17.1^Arthrosis^I10"
     trial.send(request(dg1, VISIT, ASKED, referral="R1"))
     trial.send(answer(VISIT, granted("PA1"), to="C1"))
-    settled = trial.document("?R1@FRONT")
+    settled = trial.document("?R1@FRONT:NORTH")
     assert settled["diagnoses"] == [{"code": "M17.1", "text": "Arthrosis", "system": "I10"}]
     assert settled["referral"] == {"originating_id": "R1"}
 
@@ -181,7 +184,7 @@ def test_a_decision_on_a_number_that_was_asked_for() -> None:
     assert changes(trial.send(answer(VISIT, granted("PA1")))) == [("PA1@ACME", 2, "approved", "answer")]
     record = trial.memory.record("PA1@ACME")
     assert record is not None
-    assert (record.control_id, record.requester.scope) == ("C1", "FRONT")
+    assert (record.control_id, record.requester.scope) == ("C1", "FRONT:NORTH")
 
 
 def referral_told(status: str, *segments: str) -> bytes:
@@ -197,14 +200,14 @@ def test_an_answer_without_aut_may_decide_the_referral_by_rf1_1(code: str, statu
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
     trial.send(referral_told(code, VISIT))
-    assert trial.statuses("?R1@FRONT") == [status]
+    assert trial.statuses("?R1@FRONT:NORTH") == [status]
 
 
 def test_what_was_asked_for_stays_known_when_rf1_1_decides_it() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, kind="REF", event="I12", referral="R1"))
     trial.send(referral_told("A"))
-    settled = trial.document("?R1@FRONT")
+    settled = trial.document("?R1@FRONT:NORTH")
     assert [line["procedure"]["code"] for line in settled["lines"]] == ["99213"]
     assert settled["payor"] == {"code": "ACME"}
 
@@ -213,7 +216,7 @@ def test_an_aut_says_more_than_rf1_1() -> None:
     trial = Trial()
     trial.send(request(VISIT, kind="REF", event="I12", referral="R1"))
     trial.send(referral_told("A", VISIT, granted("PA1", {9: "0"})))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["denied", "denied"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME") == ["denied", "denied"]
 
 
 @pytest.mark.parametrize("make", [request, answer])
@@ -256,7 +259,7 @@ def test_a_patient_of_whom_too_little_is_known_is_taken_for_the_same() -> None:
 def test_the_referral_of_another_patient_is_not_cancelled() -> None:
     trial = two_granted(referral="R1")
     trial.send(request(event="I11", referral="R1", control_id="C9").replace(PID.encode(), OTHER_PATIENT))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["approved", "approved", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME", "PA2@ACME") == ["approved", "approved", "approved"]
 
 
 def test_the_referral_of_another_patient_is_not_asked_for_again() -> None:
@@ -272,8 +275,8 @@ def test_an_answer_about_another_patient_settles_and_ends_nothing() -> None:
     trial = two_granted(referral="R1")
     raw = answer(VISIT, granted("PA9"), referral="R1", control_id="D2").replace(PID.encode(), OTHER_PATIENT)
     trial.send(raw)
-    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["approved", "approved", "approved"]
-    assert trial.document("?R1@FRONT")["patient"]["name"] == "Quill, Ivo"
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME", "PA2@ACME") == ["approved", "approved", "approved"]
+    assert trial.document("?R1@FRONT:NORTH")["patient"]["name"] == "Quill, Ivo"
 
 
 def test_the_referral_of_another_patient_is_not_told() -> None:
@@ -288,6 +291,6 @@ def test_p60_a_receipt_is_no_answer() -> None:
     outcome = trial.send(answer(VISIT, granted("PA1"), code="CA"))
     assert changes(outcome) == []
     assert rules(outcome) == {"answer.receipt"}
-    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["pended", "-"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["pended", "-"]
     trial.send(answer(VISIT, granted("PA1"), control_id="D2"))
-    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["approved", "approved"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["approved", "approved"]

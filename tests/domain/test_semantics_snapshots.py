@@ -143,7 +143,7 @@ def test_a_cancellation_by_referral_ends_all_of_it() -> None:
     trial = two_granted(referral="R1")
     trial.send(request(VISIT, granted("PA7"), control_id="C7", referral="R2"))
     assert changes(trial.send(request(event="I11", referral="R1", control_id="C9"))) == [
-        ("?R1@FRONT", 3, "cancelled", "cancellation"),
+        ("?R1@FRONT:NORTH", 3, "cancelled", "cancellation"),
         ("PA1@ACME", 2, "cancelled", "cancellation"),
         ("PA2@ACME", 2, "cancelled", "cancellation"),
     ]
@@ -161,7 +161,7 @@ def test_p51_an_unknown_number_is_refused_and_nothing_of_the_message_is_done() -
     raw = request(VISIT, aut(number="PA1"), THERAPY, aut(number="PA9"), event="I11", referral="R1", control_id="C9")
     problem = refused(trial, raw)
     assert (problem.code, problem.location, problem.rule) == ("204", Location("AUT", 2, 6), "AUT-6.unknown")
-    assert trial.statuses("PA1@ACME", "?R1@FRONT") == ["approved", "approved"]
+    assert trial.statuses("PA1@ACME", "?R1@FRONT:NORTH") == ["approved", "approved"]
 
 
 @pytest.mark.parametrize("head", [{"referral": "R9"}, {}])
@@ -174,11 +174,11 @@ def test_p51_a_cancellation_of_nothing_known_is_refused(head: dict[str, str]) ->
 def test_p52_a_late_answer_to_a_cancelled_request_changes_nothing() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), request(event="I11", referral="R1", control_id="C2"))
-    assert trial.statuses("?R1@FRONT") == ["cancelled"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["cancelled"]
     outcome = trial.send(answer(VISIT, granted("PA1"), to="C1", referral="R1"))
     assert changes(outcome) == []
     assert "answer.late" in rules(outcome)
-    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["cancelled", "-"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME") == ["cancelled", "-"]
 
 
 def test_p52_a_late_answer_is_known_by_msa_2_alone() -> None:
@@ -193,7 +193,7 @@ def test_the_payer_may_cancel_what_it_granted() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), answer(VISIT, granted("PA1"), referral="R1"))
     trial.send(answer(VISIT, granted("PA1"), referral="R1", event="I11", control_id="D2"))
-    assert trial.statuses("PA1@ACME", "?R1@FRONT") == ["cancelled", "cancelled"]
+    assert trial.statuses("PA1@ACME", "?R1@FRONT:NORTH") == ["cancelled", "cancelled"]
     assert [line["status"] for line in trial.document("PA1@ACME")["lines"]] == ["cancelled"]
 
 
@@ -215,7 +215,7 @@ def test_the_payer_may_reject_a_request_under_a_number_of_its_own() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED))
     trial.send(answer(VISIT, aut({6: "PA1"}), event="I11"))
-    assert trial.statuses("PA1@ACME", "?#C1@FRONT") == ["cancelled", "cancelled"]
+    assert trial.statuses("PA1@ACME", "?#C1@FRONT:NORTH") == ["cancelled", "cancelled"]
 
 
 @pytest.mark.parametrize(("asks", "tells", "event"), [("RQA", "RPA", "I11"), ("REF", "RRI", "I14")])
@@ -223,8 +223,8 @@ def test_the_payer_may_reject_a_request_without_an_aut(asks: str, tells: str, ev
     trial = Trial()
     trial.send(request(VISIT, ASKED, kind=asks, event="I08" if asks == "RQA" else "I12"))
     trial.send(answer(VISIT, kind=tells, event=event))
-    assert trial.statuses("?#C1@FRONT") == ["cancelled"]
-    (line,) = trial.document("?#C1@FRONT")["lines"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["cancelled"]
+    (line,) = trial.document("?#C1@FRONT:NORTH")["lines"]
     assert (line["status"], line["requested_treatments"]) == ("cancelled", {"quantity": "3"})
 
 
@@ -233,13 +233,13 @@ def test_the_payers_confirmation_of_a_cancellation_is_not_late() -> None:
     trial.send(request(event="I11", referral="R1", control_id="C2"))
     raw = answer(VISIT, granted("PA1"), THERAPY, granted("PA2"), event="I11", to="C2", referral="R1", control_id="D2")
     assert "answer.late" not in rules(trial.send(raw))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["cancelled", "cancelled", "cancelled"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME", "PA2@ACME") == ["cancelled", "cancelled", "cancelled"]
 
 
 def test_a_cancelled_request_may_be_made_again() -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, referral="R1"), request(event="I11", referral="R1", control_id="C2"))
     again = request(VISIT, ASKED, referral="R1", event="I10", control_id="C3")
-    assert changes(trial.send(again)) == [("?R1@FRONT", 3, "pended", "request")]
+    assert changes(trial.send(again)) == [("?R1@FRONT:NORTH", 3, "pended", "request")]
     trial.send(answer(VISIT, granted("PA1"), to="C3", referral="R1"))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["approved", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME") == ["approved", "approved"]

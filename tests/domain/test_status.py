@@ -173,7 +173,7 @@ def test_a_line_is_granted_by_its_dates_where_the_message_level_has_the_number()
     trial = Trial()
     trial.send(request(VISIT, aut({8: "3"})))
     trial.send(answer(VISIT, aut({4: "20260401"}), top=aut({4: "20260401"}), control_id="D1"))
-    assert [line["status"] for line in trial.document("?#C1@FRONT")["lines"]] == ["pended"]
+    assert [line["status"] for line in trial.document("?#C1@FRONT:NORTH")["lines"]] == ["pended"]
     trial.send(answer(VISIT, aut({4: "20260401"}), top=aut({4: "20260401", 6: "PA1"}), control_id="D2"))
     assert lines_of(trial) == ["approved"]
 
@@ -182,14 +182,14 @@ def test_p47_a_refusal_in_a_good_answer_is_a_denial() -> None:
     trial = Trial()
     outcome = trial.send(request(VISIT, aut({8: "3"})), answer(VISIT, aut({6: "PA1", 8: "3", 9: "0"})))
     assert outcome.code == "AA"
-    assert trial.statuses("PA1@ACME", "?#C1@FRONT") == ["denied", "denied"]
+    assert trial.statuses("PA1@ACME", "?#C1@FRONT:NORTH") == ["denied", "denied"]
 
 
 def test_p47_a_refusal_without_a_number_closes_the_request() -> None:
     trial = Trial()
     outcome = trial.send(request(VISIT, aut({8: "3"})), answer(VISIT, aut({8: "3", 9: "0"})))
     assert rules(outcome) == set()
-    assert trial.statuses("?#C1@FRONT") == ["denied"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["denied"]
 
 
 def test_p50_a_number_is_no_approval_when_the_line_is_refused() -> None:

@@ -136,14 +136,14 @@ def test_p61_one_control_id_for_everything_is_processed_each_time() -> None:
         request(event="I11", referral="R1"),
     ):
         assert trial.send(raw).disposition is Disposition.ACCEPTED
-    assert trial.statuses("?R1@FRONT", "?R2@FRONT") == ["cancelled", "pended"]
+    assert trial.statuses("?R1@FRONT:NORTH", "?R2@FRONT:NORTH") == ["cancelled", "pended"]
 
 
 def test_a_duplicate_is_one_for_the_same_sender_only() -> None:
     trial = Trial()
     trial.send(request(VISIT, GOOD))
     assert trial.send(request(VISIT, GOOD, sender="OTHER|EAST")).disposition is Disposition.ACCEPTED
-    assert trial.statuses("?#C1@FRONT", "?#C1@OTHER") == ["pended", "pended"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "?#C1@OTHER:EAST") == ["pended", "pended"]
 
 
 def test_what_was_refused_is_judged_anew() -> None:
@@ -175,7 +175,7 @@ def test_p62_a_strict_channel_refuses_other_content_under_a_used_control_id() ->
         ("protocol.205", "MSH-10", "205")
     ]
     assert codes(trial.send(request(THERAPY, GOOD, modes=("AL", "NE")))) == "ACK CE"
-    assert trial.document("?#C1@FRONT")["lines"][0]["procedure"]["code"] == "99213"
+    assert trial.document("?#C1@FRONT:NORTH")["lines"][0]["procedure"]["code"] == "99213"
 
 
 def test_p62_another_event_or_sender_may_use_the_control_id_again() -> None:
@@ -294,7 +294,7 @@ def test_an_acknowledgement_is_kept_and_does_nothing() -> None:
     trial.send(request(VISIT, GOOD))
     outcome = trial.send(message("MSA|AA|C1", kind="ACK", event="I08"))
     assert (outcome.disposition, outcome.code, outcome.replies, outcome.changes) == ("ignored", "", [], ())
-    assert trial.statuses("?#C1@FRONT") == ["pended"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
 
 
 # --- remarks ----------------------------------------------------------------------------------------------------

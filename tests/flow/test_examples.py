@@ -43,7 +43,7 @@ def test_messages_of_a_test_share_a_store_and_tests_do_not() -> None:
     assert [change["document"]["status"] for change in asked["changes"]] == ["pended"]
     assert [(change["by"], change["document"]["key"]) for change in granted["changes"]] == [
         ("answer", "PA1@ACME"),
-        ("answer", "R1@EHR"),
+        ("answer", "R1@EHR:NORTH"),
     ]
     (alone,) = outcomes(Example("late", STORY.messages[1:]), CHANNEL)
     assert [change["document"]["key"] for change in alone["changes"]] == ["PA1@ACME"]

@@ -50,12 +50,12 @@ def test_a_good_message_is_planned_whole() -> None:
     intent = found.intent
     assert (intent.message_id, intent.message_type, intent.trigger_event, intent.control_id) == (40, "RQA", "I08", "C1")
     assert (intent.referral, intent.requester.scope, intent.answers, intent.is_request) == (
-        "R1@FRONT",
-        "FRONT",
+        "R1@FRONT:NORTH",
+        "FRONT:NORTH",
         "",
         True,
     )
-    assert intent.request_key == "?R1@FRONT"
+    assert intent.request_key == "?R1@FRONT:NORTH"
     assert intent.context["referral"] == {"originating_id": "R1"}
     assert -(2**63) <= found.digest < 2**63
 
@@ -65,11 +65,11 @@ def test_an_answer_names_what_it_answers_and_whom() -> None:
     assert intent is not None
     assert (intent.answers, intent.requester.scope, intent.is_request, intent.receipt_only) == (
         "C7",
-        "FRONT",
+        "FRONT:NORTH",
         False,
         False,
     )
-    assert intent.request_key == "?#C7@FRONT"
+    assert intent.request_key == "?#C7@FRONT:NORTH"
     without = planned(message(PRD, PID, VISIT, kind="RRI", event="I12")).intent
     assert without is not None
     assert without.answers == ""

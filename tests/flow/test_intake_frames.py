@@ -187,7 +187,7 @@ def test_p14_trailing_separators_say_nothing(one: str, other: str) -> None:
     assert plans[0].digest == plans[1].digest
     first.send(request(VISIT, one))
     second.send(request(VISIT, other))
-    assert first.document("?#C1@FRONT") == second.document("?#C1@FRONT")
+    assert first.document("?#C1@FRONT:NORTH") == second.document("?#C1@FRONT:NORTH")
 
 
 def test_p14_neither_does_the_end_of_the_last_segment() -> None:

@@ -20,7 +20,14 @@ def test_each_message_sees_the_effects_of_those_before() -> None:
         "accepted", "refused", "accepted", "duplicate", "accepted", "ignored"
     ]  # fmt: skip
     written = [[change.record.key for change in outcome.changes] for outcome in outcomes]
-    assert written == [["?R1@FRONT"], [], ["PA1@ACME", "?R1@FRONT"], [], ["?R1@FRONT", "PA1@ACME"], []]
+    assert written == [
+        ["?R1@FRONT:NORTH"],
+        [],
+        ["PA1@ACME", "?R1@FRONT:NORTH"],
+        [],
+        ["?R1@FRONT:NORTH", "PA1@ACME"],
+        [],
+    ]
 
 
 def test_the_same_trial_twice_gives_the_same_outcomes() -> None:
@@ -51,8 +58,8 @@ def test_a_refused_message_leaves_nothing_behind() -> None:
 def test_what_the_memory_knows() -> None:
     trial = Trial()
     trial.send(request(VISIT, referral="R1"), answer(VISIT, granted("PA1"), referral="R1"))
-    assert [record.key for record in trial.memory.in_referral("R1@FRONT")] == ["PA1@ACME"]
-    assert trial.memory.in_referral("R2@FRONT") == []
-    assert [record.key for record in trial.memory.asked_by("C1")] == ["?R1@FRONT"]
+    assert [record.key for record in trial.memory.in_referral("R1@FRONT:NORTH")] == ["PA1@ACME"]
+    assert trial.memory.in_referral("R2@FRONT:NORTH") == []
+    assert [record.key for record in trial.memory.asked_by("C1")] == ["?R1@FRONT:NORTH"]
     assert trial.memory.asked_by("D1") == []
     assert trial.memory.record("PA2@ACME") is None

@@ -306,9 +306,9 @@ def test_a_request_changes_what_was_asked_while_nobody_has_decided(version: str)
 def test_a_request_about_a_decision_is_kept_beside_it(code: str, version: str) -> None:
     trial = one(version)
     raw = request(VISIT, acting(code, more={8: "6"}), event="I09", version=version, referral="R1")
-    assert [change[0] for change in changes(trial.send(raw))] == ["?R1@FRONT"]
+    assert [change[0] for change in changes(trial.send(raw))] == ["?R1@FRONT:NORTH"]
     assert trial.document("PA1@ACME")["version"] == 1
-    beside = trial.document("?R1@FRONT")
+    beside = trial.document("?R1@FRONT:NORTH")
     assert (beside["concerns"], beside["actions"], beside["status"]) == (["PA1@ACME"], {"PA1@ACME": code}, "pended")
 
 
@@ -317,7 +317,7 @@ def test_an_answer_in_action_mode_decides_its_request(version: str) -> None:
     trial = Trial()
     trial.send(request(VISIT, aut({8: "3", 13: "SPEC"}), referral="R1", version=version))
     trial.send(answer(VISIT, given("PA1", {29: "A"}), referral="R1", version=version))
-    document = trial.document("?R1@FRONT")
+    document = trial.document("?R1@FRONT:NORTH")
     assert (document["status"], document["authorizations"]) == ("approved", ["PA1@ACME"])
     assert document["requested_treatments"] == {"quantity": "3"}
 
@@ -336,14 +336,14 @@ def test_rf1_25_acts_the_same_on_the_referral(version: str) -> None:
     for code in ("U", "D"):
         assert errors(trial.send(refers(code, VISIT, version=version, control_id=f"N{code}"))) == [("204", "RF1-6")]
     trial.send(refers("A", VISIT, priority="S", event="I12", version=version))
-    assert trial.document("?R1@FRONT")["referral"] == {"originating_id": "R1", "priority": "S"}
+    assert trial.document("?R1@FRONT:NORTH")["referral"] == {"originating_id": "R1", "priority": "S"}
     assert errors(trial.send(refers("A", VISIT, event="I12", version=version, control_id="C2"))) == [("205", "RF1-6")]
     trial.send(refers("U", THERAPY, version=version, control_id="C3"))
-    document = trial.document("?R1@FRONT")
+    document = trial.document("?R1@FRONT:NORTH")
     assert document["referral"]["priority"] == "S"
     assert [line["procedure"]["code"] for line in document["lines"]] == ["97110"]
     trial.send(refers("D", version=version, control_id="C4"))
-    assert trial.statuses("?R1@FRONT") == ["cancelled"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["cancelled"]
 
 
 @pytest.mark.parametrize("version", ["2.8", "2.9"])
@@ -366,10 +366,10 @@ def test_a_u_in_the_message_level_aut_acts_on_the_whole(version: str) -> None:
 def test_a_request_about_a_whole_decision_is_kept_beside_it(version: str) -> None:
     trial = one(version)
     trial.send(request(VISIT, top=acting("U", "PA2", {8: "9"}), event="I09", version=version, referral="R1"))
-    beside = trial.document("?R1@FRONT")
+    beside = trial.document("?R1@FRONT:NORTH")
     assert (beside["actions"], beside["requested_treatments"]) == ({"PA2@ACME": "U"}, {"quantity": "9"})
     trial.send(answer(VISIT, acting("U", "PA2", {9: "9"}), version=version, referral="R1", to="X7", control_id="A8"))
-    assert trial.statuses("?R1@FRONT") == ["approved"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["approved"]
 
 
 @WITH_ACTIONS
@@ -378,7 +378,7 @@ def test_a_cancellation_with_a_d_closes_the_request_that_still_waits(version: st
     trial.send(request(THERAPY, aut({8: "3", 13: "SPEC"}), referral="R1", version=version))
     raw = request(top=acting("D", "PA2"), referral="R1", event="I11", version=version, control_id="C2")
     trial.send(raw)
-    assert trial.statuses("PA2@ACME", "?R1@FRONT") == ["cancelled", "cancelled"]
+    assert trial.statuses("PA2@ACME", "?R1@FRONT:NORTH") == ["cancelled", "cancelled"]
 
 
 @WITH_ACTIONS

@@ -82,7 +82,7 @@ def test_p52_a_request_cancelled_while_it_waits_is_not_revived(version: str) -> 
     outcome = trial.send(answer(VISIT, granted("PA1"), referral="R1", version=version))
     assert changes(outcome) == []
     assert "answer.late" in rules(outcome)
-    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["cancelled", "-"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME") == ["cancelled", "-"]
 
 
 @BOTH
@@ -115,7 +115,7 @@ def test_p59_what_matches_nothing_is_kept_and_remarked(version: str) -> None:
     trial.send(request(VISIT, ASKED, version=version))
     outcome = trial.send(answer(VISIT, granted("PA1"), to="C7", version=version))
     assert "answer.unmatched" in rules(outcome)
-    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["pended", "approved"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["pended", "approved"]
 
 
 @BOTH
@@ -125,7 +125,7 @@ def test_p59_the_number_that_a_request_concerns_is_no_guess(version: str) -> Non
     trial.send(request(VISIT, aut({6: "PA1", 8: "9"}), event="I09", version=version))
     outcome = trial.send(answer(VISIT, granted("PA1", {9: "9"}), to="C7", event="I09", version=version))
     assert "answer.unmatched" not in rules(outcome)
-    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["approved", "approved"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["approved", "approved"]
 
 
 @BOTH
@@ -136,7 +136,7 @@ def test_p59_of_two_requests_about_one_number_none_is_meant(version: str) -> Non
         trial.send(request(VISIT, aut({6: "PA1", 8: "9"}), event="I09", version=version, control_id=control_id))
     outcome = trial.send(answer(VISIT, granted("PA1", {9: "9"}), to="C7", event="I09", version=version))
     assert "answer.unmatched" in rules(outcome)
-    assert trial.statuses("?#C1@FRONT", "?#C2@FRONT") == ["pended", "pended"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "?#C2@FRONT:NORTH") == ["pended", "pended"]
 
 
 @BOTH
@@ -145,7 +145,7 @@ def test_p60_a_receipt_is_no_answer(version: str) -> None:
     trial.send(request(VISIT, ASKED, version=version))
     outcome = trial.send(answer(VISIT, granted("PA1"), code="CA", version=version))
     assert changes(outcome) == []
-    assert trial.statuses("?#C1@FRONT") == ["pended"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
 
 
 @BOTH
@@ -173,7 +173,7 @@ def test_a_modification_of_nothing_known_counts_as_a_request(version: str) -> No
     outcome = trial.send(request(VISIT, ASKED, referral="R1", event="I09", version=version))
     assert outcome.disposition is Disposition.ACCEPTED
     assert "request.nothing-to-modify" in rules(outcome)
-    assert trial.statuses("?R1@FRONT") == ["pended"]
+    assert trial.statuses("?R1@FRONT:NORTH") == ["pended"]
     known = trial.send(request(THERAPY, ASKED, referral="R1", event="I09", version=version, control_id="C2"))
     assert "request.nothing-to-modify" not in rules(known)
 
@@ -182,4 +182,4 @@ def test_a_modification_of_nothing_known_counts_as_a_request(version: str) -> No
 def test_the_priority_of_a_referral_is_kept(version: str) -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, top="RF1||S^Stat||||R1", version=version))
-    assert trial.document("?R1@FRONT")["referral"] == {"originating_id": "R1", "priority": "S"}
+    assert trial.document("?R1@FRONT:NORTH")["referral"] == {"originating_id": "R1", "priority": "S"}

@@ -56,7 +56,7 @@ def test_the_channel_of_the_guide_is_one(tmp_path: Path) -> None:
     (reply,) = texts(trial.send(asks(VISIT, aut({8: "3"}), zau("0"))))
     assert reply[0].split("|")[8] == "ZPA^Z02^ZPA_Z02"
     trial.send(tells(VISIT, aut(), zau("7001", "B000")))
-    assert trial.statuses("7001@PAYER") == ["approved"]
+    assert trial.statuses("7001@PAYER:SOUTH") == ["approved"]
 
 
 def zau(number: str = "", code: str = "", text: str = "") -> str:
@@ -87,7 +87,7 @@ def test_a_request_is_answered_in_its_own_names(hub: Channel, version: str) -> N
     (reply,) = texts(outcome)
     assert reply[0].split("|")[8] == "ZPA^Z02^ZPA_Z02"
     assert "ZAU||0" in reply
-    assert trial.statuses("?#C1@FRONT") == ["pended"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
 
 
 def test_a_standard_message_on_the_same_channel_keeps_its_names(hub: Channel) -> None:
@@ -106,7 +106,7 @@ def test_p46_each_line_has_its_own_code_and_the_header_overrides_none(hub: Chann
         VISIT, aut(), zau("", "M022"), THERAPY, aut(), zau("", "B000"), top=zau("7001", "B001"), version=version
     )
     trial.send(told)
-    document = trial.document("7001@PAYER")
+    document = trial.document("7001@PAYER:SOUTH")
     assert [line["status"] for line in document["lines"]] == ["denied", "approved"]
     assert document["status"] == "partially_approved"
     assert document["lines"][0]["approval_status"]["code"] == "M022"
@@ -118,7 +118,7 @@ def test_p47_a_refusal_with_aa_is_a_denial(hub: Channel, version: str) -> None:
     trial.send(asks(VISIT, aut({8: "1"}), version=version))
     outcome = trial.send(tells(VISIT, aut({9: "0"}), zau("7001", "M117", "no"), version=version))
     assert (outcome.disposition, outcome.code) == (Disposition.ACCEPTED, "AA")
-    assert trial.statuses("7001@PAYER", "?#C1@FRONT") == ["denied", "denied"]
+    assert trial.statuses("7001@PAYER:SOUTH", "?#C1@FRONT:NORTH") == ["denied", "denied"]
 
 
 @VERSIONS
@@ -127,7 +127,7 @@ def test_p48_a_line_that_pends_keeps_the_whole_pending(hub: Channel, number: str
     trial = Trial(hub)
     trial.send(asks(VISIT, aut({8: "1"}), version=version))
     trial.send(tells(VISIT, aut(), zau(number, "M024"), top=zau("7001", "M000"), version=version))
-    assert trial.statuses("7001@PAYER", "?#C1@FRONT") == ["pended", "pended"]
+    assert trial.statuses("7001@PAYER:SOUTH", "?#C1@FRONT:NORTH") == ["pended", "pended"]
 
 
 @VERSIONS
@@ -137,11 +137,11 @@ def test_p49_what_a_partner_writes_for_nothing_is_absent(hub: Channel, version: 
     pid = f"PID||null|{'null' if own else '77001'}^^^NORTH||Quill^Ivo||00000000"
     trial.send(asks(VISIT, aut({6: "null" if own else "", 8: "1"}), zau("0"), pid=pid, version=version))
     trial.send(tells(VISIT, aut(), zau("0", "M000"), version=version))
-    document = trial.document("?#C1@FRONT")
+    document = trial.document("?#C1@FRONT:NORTH")
     assert document["patient"].get("id") != "null"
     assert document["patient"]["birth_date"] == "1980-01-02"  # the answer's: what the request said is no date
     assert (document["status"], document.get("authorizations")) == ("denied", None)
-    assert trial.statuses("0@PAYER", "0@ACME", "null@ACME", "null@PAYER") == ["-"] * 4
+    assert trial.statuses("0@PAYER:SOUTH", "0@ACME", "null@ACME", "null@PAYER:SOUTH") == ["-"] * 4
 
 
 @VERSIONS
@@ -149,7 +149,7 @@ def test_p50_a_number_that_comes_with_a_refusal_is_no_approval(hub: Channel, ver
     trial = Trial(hub)
     trial.send(asks(VISIT, aut({8: "1"}), version=version))
     trial.send(tells(VISIT, aut({4: "20260401", 6: "7001", 9: "1"}), zau("", "M000"), version=version))
-    assert trial.statuses("7001@PAYER") == ["denied"]
+    assert trial.statuses("7001@PAYER:SOUTH") == ["denied"]
 
 
 @VERSIONS
@@ -158,7 +158,7 @@ def test_p51_a_cancellation_without_aut_and_procedure_goes_by_the_partners_numbe
     trial.send(asks(VISIT, aut({8: "1"}), version=version))
     trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
     outcome = trial.send(asks(top=zau("7001"), event="Z04", version=version))
-    assert ("7001@PAYER", 2, "cancelled", "cancellation") in changes(outcome)
+    assert ("7001@PAYER:SOUTH", 2, "cancelled", "cancellation") in changes(outcome)
     (reply,) = texts(outcome)
     assert reply[0].split("|")[8] == "ZPA^Z04^ZPA_Z04"
     unknown = trial.send(asks(top=zau("7009"), event="Z04", version=version, control_id="C2"))
@@ -206,7 +206,7 @@ def test_p34_a_partners_own_segment_deletes_no_set(hub: Channel, version: str) -
     trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
     outcome = trial.send(tells(VISIT, top='ZAU|""|""|""', version=version, control_id="D2"))
     assert "AUT.delete-set" not in {finding.rule for finding in outcome.findings}
-    assert trial.statuses("7001@PAYER") == ["approved"]
+    assert trial.statuses("7001@PAYER:SOUTH") == ["approved"]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +222,39 @@ def test_a_refused_answer_is_not_answered_like_a_request(
     outcome = Trial(hub).send(told.replace(old, new))
     assert (outcome.disposition, outcome.plan.acts_as) == (Disposition.REFUSED, ("RPA", "I08"))
     assert outcome.replies == []
+
+
+@VERSIONS
+def test_p44_two_payors_behind_one_application_give_out_the_same_number(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    ask, tell = b"|PAYER|SOUTH|", b"|PAYER|SOUTH|FRONT|"
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
+    other = asks(THERAPY, aut({8: "1"}), version=version, control_id="C2").replace(ask, b"|PAYER|EAST|")
+    told = tells(THERAPY, aut(), zau("7001", "B000"), version=version, to="C2", control_id="D2")
+    trial.send(other, told.replace(tell, b"|PAYER|EAST|FRONT|"))
+    cancel = asks(top=zau("7001"), event="Z04", version=version, control_id="C3").replace(ask, b"|PAYER|EAST|")
+    trial.send(cancel)
+    assert trial.statuses("7001@PAYER:SOUTH", "7001@PAYER:EAST") == ["approved", "cancelled"]
+
+
+@VERSIONS
+def test_p44_a_payor_with_a_universal_id_is_named_by_that_alone(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version).replace(b"|PAYER|SOUTH|", b"|PAYER|SOUTH^112233^IIN|"))
+    told = tells(VISIT, aut(), zau("7001", "B000"), version=version)
+    trial.send(told.replace(b"|PAYER|SOUTH|", b"|PAYER|^112233^IIN|"))
+    assert trial.statuses("7001@112233") == ["approved"]
+    cancel = asks(top=zau("7001"), event="Z04", version=version, control_id="C2")
+    trial.send(cancel.replace(b"|PAYER|SOUTH|", b"|PAYER|SOUTH^112233^IIN|"))
+    assert trial.statuses("7001@112233") == ["cancelled"]
+
+
+@VERSIONS
+def test_p44_the_assigner_of_a_partners_number_decides_before_who_sent_it(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001^UM", "B000"), version=version))
+    assert trial.statuses("7001@UM") == ["approved"]
+    trial.send(asks(top=zau("7001^^UM"), event="Z04", version=version, control_id="C2"))
+    assert trial.statuses("7001@UM") == ["cancelled"]

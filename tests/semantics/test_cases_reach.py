@@ -85,7 +85,7 @@ def test_p59_a_cancelled_number_does_not_close_the_request_of_the_others(version
     assert "answer.late" not in rules(trial.send(told))
     assert trial.statuses("PA1@ACME", "PA2@ACME") == ["cancelled", "denied"]
     last = request(top=aut(number="PA2"), event="I11", referral="R1", control_id="C3", version=version)
-    assert ("?R1@FRONT", 4, "cancelled", "cancellation") in changes(trial.send(last))
+    assert ("?R1@FRONT:NORTH", 4, "cancelled", "cancellation") in changes(trial.send(last))
 
 
 @BOTH
@@ -94,7 +94,7 @@ def test_what_is_asked_of_a_number_ends_with_it(version: str) -> None:
     ask = request(VISIT, aut({6: "PA1", 8: "9"}), event="I09", referral="R1", control_id="C2", version=version)
     trial.send(ask)
     trial.send(request(top=aut(number="PA1"), event="I11", referral="R1", control_id="C3", version=version))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME", "PA2@ACME") == ["cancelled", "cancelled", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME", "PA2@ACME") == ["cancelled", "cancelled", "approved"]
 
 
 @BOTH
@@ -126,7 +126,7 @@ def test_p61_a_cancellation_closes_no_request_that_only_shares_its_control_id(ve
     trial.send(request(THERAPY, aut({8: "3", 13: "REHAB"}), version=version, control_id="1"))
     cancel = request(top=aut({6: "PA1", 13: "REHAB", 29: "D"}), event="I11", version=version, control_id="1")
     trial.send(cancel)
-    assert trial.statuses("PA1@ACME", "?#1@FRONT") == ["cancelled", "pended"]
+    assert trial.statuses("PA1@ACME", "?#1@FRONT:NORTH") == ["cancelled", "pended"]
 
 
 @ACTING
@@ -161,7 +161,7 @@ def test_a_referral_is_cancelled_with_all_of_it_over_what_was_asked_in_between(v
     trial.send(answer(VISIT, granted("PA1"), referral="R1", version=version))
     again = request(VISIT, aut({6: "PA1", 8: "9"}), event="I09", referral="R1", control_id="C2", version=version)
     trial.send(again, request(event="I11", referral="R1", control_id="C3", version=version))
-    assert trial.statuses("?R1@FRONT", "PA1@ACME") == ["cancelled", "cancelled"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME") == ["cancelled", "cancelled"]
 
 
 @BOTH
@@ -197,7 +197,7 @@ def test_p60_an_answer_that_tells_an_error_grants_nothing(code: str, rule: str, 
     trial.send(request(VISIT, ASKED, version=version))
     outcome = trial.send(answer(VISIT, granted("PA1"), code=code, version=version))
     assert rule in rules(outcome)
-    assert trial.statuses("?#C1@FRONT", "PA1@ACME") == ["pended", "-"]
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["pended", "-"]
 
 
 @BOTH
@@ -206,7 +206,7 @@ def test_p47_a_refusal_may_come_with_an_error(version: str) -> None:
     trial.send(request(VISIT, ASKED, version=version))
     outcome = trial.send(answer(VISIT, aut({9: "0"}), code="AE", version=version))
     assert "answer.error" in rules(outcome)
-    assert trial.statuses("?#C1@FRONT") == ["denied"]
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["denied"]
 
 
 @ACTING

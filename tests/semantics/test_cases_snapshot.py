@@ -60,7 +60,7 @@ def test_p34_an_aut_of_deletions_ends_the_set_of_the_referral(version: str) -> N
     assert [(key, rule) for key, _, _, rule in changes(outcome)] == [
         ("PA1@ACME", "deleted with its set"),
         ("PA2@ACME", "deleted with its set"),
-        ("?R1@FRONT", "deleted with its set"),
+        ("?R1@FRONT:NORTH", "deleted with its set"),
     ]
     assert trial.statuses("PA1@ACME", "PA2@ACME", "PA3@ACME") == ["cancelled", "cancelled", "approved"]
 
@@ -116,7 +116,7 @@ def test_p34_a_request_that_deletes_its_set_takes_back_what_was_asked_and_no_dec
     trial.send(request(IMAGING, ASKED, referral="R1", event="I09", version=version, control_id="C3"))
     outcome = trial.send(request(top=DELETE_ALL, referral="R1", event="I09", version=version, control_id="C4"))
     assert outcome.disposition is Disposition.ACCEPTED
-    assert trial.statuses("?R1@FRONT", "PA9@ACME", "PA1@ACME") == ["cancelled", "cancelled", "approved"]
+    assert trial.statuses("?R1@FRONT:NORTH", "PA9@ACME", "PA1@ACME") == ["cancelled", "cancelled", "approved"]
 
 
 @BOTH
@@ -295,7 +295,7 @@ def test_p34_a_request_that_deletes_a_set_must_name_it(version: str) -> None:
 def test_an_emptied_place_in_a_request_leaves_what_its_lines_ask(version: str) -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, top=DELETE_ALL, referral="R1", version=version))
-    document = trial.document("?R1@FRONT")
+    document = trial.document("?R1@FRONT:NORTH")
     assert document["lines"][0]["requested_treatments"] == {"quantity": "3"}
 
 

@@ -62,26 +62,30 @@ def test_the_size_of_portions_shows_nowhere(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(authorizations, "_PORTION", portion)
     assert keys(store) == [f"PA{number}@ACME" for number in range(7)]
     assert keys(store, limit=3) == ["PA4@ACME", "PA5@ACME", "PA6@ACME"]
-    assert keys(store, OPEN) == [f"R{number}@FRONT" for number in range(4)]
-    assert keys(store, Wanted({"payor": "ACME"}, open_requests=True), 1) == ["R3@FRONT"]
+    assert keys(store, OPEN) == [f"R{number}@FRONT:NORTH" for number in range(4)]
+    assert keys(store, Wanted({"payor": "ACME"}, open_requests=True), 1) == ["R3@FRONT:NORTH"]
 
 
 def test_an_open_request_has_its_age_and_when_it_is_due(store: Store) -> None:
     store.send(asked(1), asked(2, "A^ASAP^HL70280"), asked(3, "R"), at=START)
     now = START + 74 * HOUR
     clocks = {entry["key"]: entry["clock"] for entry in listed(store, OPEN, now=now)}
-    assert [clocks[f"R{number}@FRONT"]["age_hours"] for number in (1, 2, 3)] == [74, 73, 72]
-    assert [clocks[f"R{number}@FRONT"]["urgency"] for number in (1, 2, 3)] == ["standard", "expedited", "standard"]
-    assert clocks["R2@FRONT"]["due"] == "2026-03-04T11:00:00.000+00:00"
-    assert [clocks[f"R{number}@FRONT"]["priority"] for number in (1, 2, 3)] == [None, "A", "R"]
-    assert keys(store, LATE, now=now) == ["R2@FRONT"]
-    assert keys(store, LATE, now=START + 200 * HOUR, limit=2) == ["R2@FRONT", "R3@FRONT"]
+    assert [clocks[f"R{number}@FRONT:NORTH"]["age_hours"] for number in (1, 2, 3)] == [74, 73, 72]
+    assert [clocks[f"R{number}@FRONT:NORTH"]["urgency"] for number in (1, 2, 3)] == [
+        "standard",
+        "expedited",
+        "standard",
+    ]
+    assert clocks["R2@FRONT:NORTH"]["due"] == "2026-03-04T11:00:00.000+00:00"
+    assert [clocks[f"R{number}@FRONT:NORTH"]["priority"] for number in (1, 2, 3)] == [None, "A", "R"]
+    assert keys(store, LATE, now=now) == ["R2@FRONT:NORTH"]
+    assert keys(store, LATE, now=START + 200 * HOUR, limit=2) == ["R2@FRONT:NORTH", "R3@FRONT:NORTH"]
     assert keys(store, LATE, now=START) == []
 
 
 def test_an_answer_stops_the_clock_and_a_new_request_starts_another(store: Store) -> None:
     store.send(asked(1), at=START)
-    assert keys(store, OPEN) == ["R1@FRONT"]
+    assert keys(store, OPEN) == ["R1@FRONT:NORTH"]
     store.send(answer(VISIT, granted("PA1"), referral="R1"), at=START + HOUR)
     assert keys(store, OPEN) == []
     store.send(asked(1).replace(b"|C1|", b"|C9|").replace(b"I08", b"I10"), at=START + 50 * HOUR)
@@ -104,14 +108,14 @@ def test_what_an_answer_opens_again_runs_from_that_answer(store: Store) -> None:
     store.send(answer(VISIT, granted("PA1"), referral="R1"), at=START + HOUR)
     store.send(answer(VISIT, UNDECIDED, referral="R1", control_id="D2"), at=START + 10 * HOUR)
     (entry,) = listed(store, OPEN, now=START + 11 * HOUR)
-    assert (entry["key"], entry["clock"]["age_hours"], entry["clock"]["urgency"]) == ("R1@FRONT", 1, "expedited")
+    assert (entry["key"], entry["clock"]["age_hours"], entry["clock"]["urgency"]) == ("R1@FRONT:NORTH", 1, "expedited")
 
 
 def test_a_request_under_its_own_number_is_open_too_and_a_pended_number_is_not_listed_twice(store: Store) -> None:
     store.send(request(VISIT, aut({6: "PA7", 8: "3"})), asked(1))
     store.send(answer(VISIT, UNDECIDED, referral="R1", to="C1"))
     assert keys(store, Wanted({"status": "pended"})) == ["PA7@ACME", "PA1@ACME"]
-    assert sorted(keys(store, OPEN)) == ["PA7@ACME", "R1@FRONT"]
+    assert sorted(keys(store, OPEN)) == ["PA7@ACME", "R1@FRONT:NORTH"]
     found = {entry["key"]: "clock" in entry for entry in listed(store)}
     assert found == {"PA7@ACME": True, "PA1@ACME": False}
 
@@ -121,7 +125,7 @@ def test_durations_are_the_channels(store: Store) -> None:
     short = {"referral-intake": Clocks(1, 2, frozenset({"A"}))}
     with store.reading() as connection:
         found = list_authorizations(connection, OPEN, 0, START, short.__getitem__)
-        one = read_authorization(connection, "R2@FRONT", START, short.__getitem__)
+        one = read_authorization(connection, "R2@FRONT:NORTH", START, short.__getitem__)
     assert [entry["clock"]["urgency"] for entry in found] == ["standard", "expedited"]
     assert [entry["clock"]["left_hours"] for entry in found] == [2, 2]
     assert one == found[1]
@@ -137,14 +141,14 @@ def test_an_answer_with_the_control_id_of_its_request_asks_for_nothing(store: St
 def test_one_authorization_is_read_by_its_key_or_that_of_its_request(store: Store) -> None:
     store.send(asked(1), request(VISIT, ASKED, control_id="C2"))
     with store.reading() as connection:
-        assert read_authorization(connection, "R1@FRONT", START)["clock"]["urgency"] == "standard"
-        assert read_authorization(connection, "C2@FRONT", START)["status"] == "pended"
-        assert read_authorization(connection, "?R1@FRONT", START)["key"] == "R1@FRONT"
-        with pytest.raises(UserError, match="there is no authorization or request 'R9@FRONT'"):
-            read_authorization(connection, "R9@FRONT", START)
+        assert read_authorization(connection, "R1@FRONT:NORTH", START)["clock"]["urgency"] == "standard"
+        assert read_authorization(connection, "C2@FRONT:NORTH", START)["status"] == "pended"
+        assert read_authorization(connection, "?R1@FRONT:NORTH", START)["key"] == "R1@FRONT:NORTH"
+        with pytest.raises(UserError, match="there is no authorization or request 'R9@FRONT:NORTH'"):
+            read_authorization(connection, "R9@FRONT:NORTH", START)
     store.send(answer(VISIT, granted("PA1"), referral="R1"))
     with store.reading() as connection:
-        assert "clock" not in read_authorization(connection, "R1@FRONT", START)
+        assert "clock" not in read_authorization(connection, "R1@FRONT:NORTH", START)
 
 
 def test_clocks_are_looked_up_by_primary_keys(store: Store) -> None:

@@ -63,8 +63,8 @@ def test_the_story_says_who_sent_what_when_and_what_it_changed(store: Store) -> 
 
 def test_a_request_has_its_story_too(store: Store) -> None:
     with store.reading() as connection:
-        entries = read_history(connection, "R1@FRONT")
-        assert read_history(connection, "?R1@FRONT") == entries
+        entries = read_history(connection, "R1@FRONT:NORTH")
+        assert read_history(connection, "?R1@FRONT:NORTH") == entries
         with pytest.raises(UserError, match="there is no authorization or request 'X'"):
             read_history(connection, "X")
     assert [each["event"] for each in entries] == ["RQA^I08", "RPA^I08", "RPA^I09", "RQA^I11"]

@@ -88,9 +88,9 @@ def test_a_later_message_of_a_batch_sees_the_effect_of_an_earlier_one(
     assert [outcome.disposition for outcome in outcomes] == [Disposition.ACCEPTED] * 3
     found = rows(engine, "SELECT key, version, current, status FROM authorization_version ORDER BY key, version")
     assert found == [
-        ("?R1@EHR", 1, 0, "pended"),
-        ("?R1@EHR", 2, 0, "approved"),
-        ("?R1@EHR", 3, 1, "approved"),
+        ("?R1@EHR:NORTH", 1, 0, "pended"),
+        ("?R1@EHR:NORTH", 2, 0, "approved"),
+        ("?R1@EHR:NORTH", 3, 1, "approved"),
         ("PA1@ACME", 1, 0, "approved"),
         ("PA1@ACME", 2, 1, "cancelled"),
         ("PA2@ACME", 1, 1, "approved"),

@@ -67,3 +67,56 @@ def test_a_request_made_again_is_known_by_its_new_control_id_alone(tmp_path: Pat
     assert [change.record.key for change in outcomes[-1].changes] == ["PA1@ACME"]
     journal.close()
     engine.dispose()
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
+def test_an_answer_that_names_its_receiver_by_half_ends_what_stood_in_the_referral(
+    tmp_path: Path, together: bool
+) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/known.db")
+    upgrade(engine)
+    journal = Journal(engine)
+    head = {"version": "2.5", "referral": "R1"}
+    raws = [
+        answer(VISIT, granted("PA1"), control_id="D0", to="X9", **head),
+        request(VISIT, aut({8: "3"}), **head),
+        answer(VISIT, granted("PA2"), receiver="FRONT|", **head),
+    ]
+    plans = [plan(raw, shipped_channel(), now(), new_id) for raw in raws]
+    batches = [plans[:1], plans[1:]] if together else [[each] for each in plans]
+    outcomes = [outcome for batch in batches for outcome in journal.commit(batch)]
+    ended = [(change.record.key, change.record.status) for change in outcomes[-1].changes]
+    assert sorted(ended) == [("?R1@FRONT:NORTH", "approved"), ("PA1@ACME", "cancelled"), ("PA2@ACME", "approved")]
+    journal.close()
+    engine.dispose()
+
+
+@pytest.mark.parametrize("together", [1, 2, 9])
+def test_a_referral_that_is_sent_to_two_payors_is_known_as_two_requests(tmp_path: Path, together: int) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/known.db")
+    upgrade(engine)
+    journal = Journal(engine)
+    head = {"version": "2.5", "referral": "R1"}
+    beta, east = {2: "BETA", 8: "3"}, "BETAPAY|EAST"
+    raws = [
+        request(VISIT, aut({8: "3"}), **head),
+        request(VISIT, aut(beta), receiver=east, control_id="C2", **head),
+        request(VISIT, aut(beta | {8: "4"}), receiver=east, control_id="C3", event="I09", **head),
+        answer(VISIT, granted("PB1", {2: "BETA"}), to="X9", sender=east, **head),
+        answer(VISIT, granted("PA1"), to="X9", control_id="D2", **head),
+        request(receiver=east, event="I11", control_id="C4", **head),
+    ]
+    plans = [plan(raw, shipped_channel(), now(), new_id) for raw in raws]
+    batches = [plans[start : start + together] for start in range(0, len(plans), together)]
+    outcomes = [outcome for batch in batches for outcome in journal.commit(batch)]
+    other = "?R1@FRONT:NORTH~BETAPAY@EAST"
+    assert [[(each.record.key, each.record.version) for each in outcome.changes] for outcome in outcomes] == [
+        [("?R1@FRONT:NORTH", 1)],
+        [(other, 1)],
+        [(other, 2)],
+        [("PB1@BETA", 1), (other, 3)],
+        [("PA1@ACME", 1), ("?R1@FRONT:NORTH", 2)],
+        [(other, 4), ("PB1@BETA", 2)],
+    ]
+    journal.close()
+    engine.dispose()

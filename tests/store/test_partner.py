@@ -63,7 +63,7 @@ def store(tmp_path: Path, network: Channel) -> Iterator[Store]:
 def test_the_clock_of_its_requests_runs(store: Store) -> None:
     with store.reading() as connection:
         (entry,) = list_authorizations(connection, Wanted(open_requests=True), 0, START + 2 * HOUR)
-    assert entry["key"] == "RC2@FRONT"
+    assert entry["key"] == "RC2@FRONT:NORTH"
     assert (entry["clock"]["age_hours"], entry["clock"]["urgency"]) == (1, "expedited")
 
 
@@ -71,11 +71,11 @@ def test_places_are_told_where_aut_says_it_and_only_by_its_channel(store: Store,
     known = {network.name: network}
     with store.reading() as connection:
         found = {
-            field: read_why(connection, "PA55@PAYER", field, known)["place"]
+            field: read_why(connection, "PA55@PAYER:SOUTH", field, known)["place"]
             for field in ("effective_date", "status", "identifier", "approval_status", "lines[0].status")
         }
-        assert read_why(connection, "PA55@PAYER", "effective_date")["place"] is None
-        (version,) = read_history(connection, "PA55@PAYER")
+        assert read_why(connection, "PA55@PAYER:SOUTH", "effective_date")["place"] is None
+        (version,) = read_history(connection, "PA55@PAYER:SOUTH")
     assert found.pop("effective_date") == {"path": "AUT-4", "under": "PR1", "raw": "20260401"}
     assert set(found.values()) == {None}  # these stand in the partner's own segment
     assert "PAYER of SOUTH answered (ZPA^Z02" in version["story"][0]

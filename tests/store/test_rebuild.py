@@ -32,8 +32,8 @@ TAMPER = {
         ("version", "PA1@ACME", 3, "version 2: differs in document"),
     ),
     "a rule and a time": (
-        "UPDATE authorization_version SET rule = 'guess', at = 1 WHERE key = '?R1@FRONT' AND version = 1",
-        ("version", "R1@FRONT", 1, "version 1: differs in at, rule"),
+        "UPDATE authorization_version SET rule = 'guess', at = 1 WHERE key = '?R1@FRONT:NORTH' AND version = 1",
+        ("version", "R1@FRONT:NORTH", 1, "version 1: differs in at, rule"),
     ),
     "a version that is gone": (
         "DELETE FROM authorization_version WHERE key = 'PA1@ACME' AND version = 1",
@@ -144,7 +144,7 @@ def test_what_was_tampered_with_is_found_with_its_message(store: Store, name: st
 
 
 def test_a_key_is_told_once_with_the_message_that_began_it(store: Store) -> None:
-    store.change("UPDATE authorization_version SET rule = 'x' WHERE key = '?R1@FRONT'")
+    store.change("UPDATE authorization_version SET rule = 'x' WHERE key = '?R1@FRONT:NORTH'")
     (difference,) = rebuilt(store).differences
     assert (difference.message, difference.count) == (1, 3)
     assert difference.entry()["message"] == "1"
