@@ -1,6 +1,6 @@
 """What a profile relaxes of that which the profile it extends requires; it has to say so in `departs`.
 
-Imports rules.profile_model, rules.profile_merge, rules.syntax, rules.dictionary and errors only.
+Imports rules.profile_model, rules.profile_words, rules.profile_merge, rules.syntax, rules.dictionary and errors only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,8 @@ from hl7auth.rules.profile_model import (
     GroupProfile,
     Profile,
     SegmentProfile,
-    Verb,
-    by_version,
-)  # fmt: skip
+)
+from hl7auth.rules.profile_words import Verb, by_version
 from hl7auth.rules.syntax import parse_syntax
 from hl7auth.wire.versions import VERSIONS, at_least
 

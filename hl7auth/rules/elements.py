@@ -12,17 +12,8 @@ from hl7auth.rules.dictionary import ComponentDef, Dictionary, FieldDef, Segment
 from hl7auth.rules.finding import Severity
 from hl7auth.rules.predicate import Condition, compile_condition
 from hl7auth.rules.profile_merge import over_elements
-from hl7auth.rules.profile_model import (
-    Binding,
-    Component,
-    Element,
-    FieldProfile,
-    Profile,
-    SegmentProfile,
-    Verb,
-    by_version,
-    reached,
-)  # fmt: skip
+from hl7auth.rules.profile_model import Binding, Component, Element, FieldProfile, Profile, SegmentProfile
+from hl7auth.rules.profile_words import Verb, by_version, reached
 from hl7auth.rules.rule import ComponentRule, FieldRule, Where
 from hl7auth.rules.section import section_of
 from hl7auth.rules.tables import Table, shipped_tables

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hl7auth.rules.judge_element import judge_components, judge_text
 from hl7auth.rules.mend import mend_cardinality, mend_delete, mend_type, mend_usage
 from hl7auth.rules.place import Scene
-from hl7auth.rules.profile_model import Verb
+from hl7auth.rules.profile_words import Verb
 from hl7auth.rules.rule import FieldRule, Verdict, milder
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import NULL, part

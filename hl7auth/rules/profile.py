@@ -1,7 +1,7 @@
 """Conformance profiles as people write them: YAML files with `extends`, found, read strictly and merged.
 
-Imports rules.profile_model, rules.profile_merge, rules.departures, rules.strict_yaml, rules.tables, resources and
-errors only.
+Imports resources, errors, and of rules: profile_model, profile_words, profile_merge, departures, strict_yaml, tables
+and finding only.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,13 @@ from hl7auth.rules.profile_model import (
     FieldProfile,
     Flavour,
     GroupProfile,
-    Kind,
     Profile,
     SegmentProfile,
     Statement,
     StatusMap,
     Structure,
-    Verb,
-    by_version,
 )
+from hl7auth.rules.profile_words import Kind, Verb, by_version
 from hl7auth.rules.strict_yaml import load_with_lines
 from hl7auth.rules.tables import filled
 

@@ -1,20 +1,13 @@
 """What a profile says over what it extends, key by key.
 
-Imports rules.profile_model and rules.strict_yaml only.
+Imports rules.profile_model, rules.profile_words and rules.strict_yaml only.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from hl7auth.rules.profile_model import (
-    Component,
-    Element,
-    FieldProfile,
-    GroupProfile,
-    Profile,
-    SegmentProfile,
-    Verb,
-)  # fmt: skip
+from hl7auth.rules.profile_model import Component, Element, FieldProfile, GroupProfile, Profile, SegmentProfile
+from hl7auth.rules.profile_words import Verb
 from hl7auth.rules.strict_yaml import Strict
 
 Kept = TypeVar("Kept", bound=Strict)

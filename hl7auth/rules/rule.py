@@ -1,6 +1,6 @@
 """Compiled rules: what is checked of one field, component, statement and segment in one version.
 
-Imports wire, rules.profile_model, rules.predicate, rules.datatypes and rules.finding only.
+Imports wire, rules.profile_words, rules.predicate, rules.datatypes and rules.finding only.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hl7auth.rules.datatypes import TypeChecker
 from hl7auth.rules.finding import Category, Severity
 from hl7auth.rules.predicate import Condition
-from hl7auth.rules.profile_model import DeletePattern, Verb
+from hl7auth.rules.profile_words import DeletePattern, Verb
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import NULL
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from hl7auth.errors import ConfigError
 from hl7auth.rules.departures import least
 from hl7auth.rules.dictionary import Dictionary, Node
-from hl7auth.rules.profile_model import GroupProfile, Profile, Verb
+from hl7auth.rules.profile_model import GroupProfile, Profile
+from hl7auth.rules.profile_words import Verb
 from hl7auth.rules.syntax import parse_syntax
 
 
