@@ -32,6 +32,7 @@ from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.net.parcel import World
 from hl7auth.net.seen import Seen
+from hl7auth.net.shaping import Preparing, check_steps, forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, PAIR, RING, Setup, Workers
 from hl7auth.observe import ids, log, log_to_stderr, now
@@ -63,6 +64,7 @@ class Service:
         self.board = Board(len(channels), None if worker is None else BOARD)
         if worker is None:
             upgrade(self._engine)
+            forget_in_tables(self._engine, channels)
         else:
             require_current(self._engine)
         self._lock = None if worker is None else Turn(self._engine)
@@ -73,10 +75,19 @@ class Service:
         self.outgoing = _outgoing(reactor, self._engine, channels if worker is None else ())
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn, self.board)
         self.factories: list[MllpFactory] = []
+        self._preparing: list[Preparing] = []
         for channel in channels:
             for choice in choices(channel.file):
                 for version in choice.versions:
                     compiled(choice.profile, version)
+
+    def factory(self, number: int, channel: Channel, left: Callable[[], None] | None = None) -> MllpFactory:
+        """The factory of a channel's connections; its frames go by its Python steps if it has any."""
+        slots = self.board.channel(number)
+        queue = Preparing(self.intake, channel) if channel.steps.calls else None
+        self._preparing += [queue] if queue else []
+        self.factories.append(MllpFactory(channel, self.intake, left, slots, queue))
+        return self.factories[-1]
 
     async def finish(self) -> None:
         """What was received is committed and answered; then everything is closed."""
@@ -84,6 +95,8 @@ class Service:
         for connection in connections:
             connection.close_when_answered()
         await self._until_closed()
+        for each in self._preparing:
+            each.close()
         await self.outgoing.stop()
         self._journal.close()
         self._engine.dispose()
@@ -98,7 +111,8 @@ class Service:
             await pause
 
     def _busy(self) -> bool:
-        return bool(self.intake.waiting) or any(factory.connections for factory in self.factories)
+        waiting = self.intake.waiting or any(each.waiting for each in self._preparing)
+        return bool(waiting) or any(factory.connections for factory in self.factories)
 
 
 class Server:
@@ -118,9 +132,8 @@ class Server:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
         shown = await self._seen.start() if self._seen is not None else ""
         for number, channel in enumerate(self._channels):
-            factory = MllpFactory(channel, self._service.intake, slots=self._service.board.channel(number))
-            port = await _listen(_endpoint(self._reactor, channel), channel, factory)
-            self._service.factories.append(factory)
+            endpoint = _endpoint(self._reactor, channel)
+            port = await _listen(endpoint, channel, self._service.factory(number, channel))
             self._ports.append(port)
             self._announce(_listening(channel, port))
         self._service.outgoing.start()
@@ -170,6 +183,7 @@ class Parent:
         self._engine = open_database(database)
         self._lock = Turn(self._engine)
         upgrade(self._engine)
+        forget_in_tables(self._engine, channels)
         self._doors: list[Door] = []
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
@@ -247,9 +261,7 @@ class Worker:
         self._service = Service(setup.channels, setup.database, reactor, setup.number)
         self._pair = Pair(reactor, end, self._take, self._end)
         for number, channel in enumerate(setup.channels):
-            slots = self._service.board.channel(number)
-            factory = MllpFactory(channel, self._service.intake, self._leaver(number), slots)
-            self._service.factories.append(factory)
+            self._service.factory(number, channel, self._leaver(number))
 
     async def start(self) -> None:
         """Tells the parent. An interrupt from the keyboard reaches us too, but it is the parent who ends us."""
@@ -335,6 +347,7 @@ def run(channels: Sequence[Channel], database: str, announce: Announce, workers:
     """Serves until SIGINT or SIGTERM. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
+    check_steps(channels)
     if workers == 1:
         _run(reactor, Server(channels, database, reactor, announce, metrics))
     else:

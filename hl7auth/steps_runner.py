@@ -57,7 +57,10 @@ class StepProcess:
             self._load(call)
 
     def close(self) -> None:
-        """End the process. A later call starts another."""
+        """End the process, whatever it does; a call under way fails. A later call starts another."""
+        if (process := self._process) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         with self._lock:
             self._kill()
 
@@ -90,6 +93,7 @@ class StepProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
         env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        env["PYTHONDONTWRITEBYTECODE"] = "1"  # a folder of channels is no place for what Python caches
         process = subprocess.Popen(
             [sys.executable, "-m", "hl7auth.steps_runner"], env=env, start_new_session=True, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from hl7auth.flow.outbox import Delivery, Shape
 from hl7auth.net.dispatch import Dispatcher
 from hl7auth.net.outgoing import sender_for
 from hl7auth.net.parcel import World
+from hl7auth.net.shaping import Shaping
 from hl7auth.observe import now
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.deliveries import write_deliveries
@@ -98,7 +99,9 @@ class Outbox:
         for name, values in zip(names, destinations, strict=True):
             to = Destination.model_validate(values)
             sender = sender_for(world, name, to)
-            dispatchers.append(Dispatcher(world, self.queue("one", name), sender, to.policy, shape=shape))
+            if shape is not None:
+                sender = Shaping(sender, shape)
+            dispatchers.append(Dispatcher(world, self.queue("one", name), sender, to.policy))
         held = [False]
         deadline = reactor.seconds() + SECONDS
 
@@ -160,6 +163,7 @@ class Listener:
 
     def __init__(self, react: Reaction = lambda _, control_id: ack(control_id), port: int = 0) -> None:
         self.got: list[str] = []
+        self.payloads: list[bytes] = []
         self.connections = 0
         self._react = react
         self._server = socket.create_server(("127.0.0.1", port))
@@ -214,6 +218,7 @@ class Listener:
                         control_id = received.payload.split(b"|")[9].decode()
                         with self._lock:
                             self.got.append(control_id)
+                            self.payloads.append(received.payload)
                             self._lock.notify_all()
                             answer = self._react(len(self.got), control_id)
                         if answer is None:

@@ -59,6 +59,10 @@ class Serving:
             self.process.terminate()
             self.until_gone()
 
+    def said(self) -> str:
+        """The next line that it says: where the next channel listens."""
+        return self._said.readline().decode()
+
     def until_gone(self) -> str:
         """Waits for the end of all processes, which hold the output open; returns what they still said."""
         said = self._said.read().decode()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hl7auth.cli.channel_files import chosen, load_folder, tests_of
+from hl7auth.cli.channel_files import chosen, load_folder, running, tests_of
 from hl7auth.cli.common import messages_of, reading
 from hl7auth.errors import Fault, UserError
 
@@ -98,12 +98,12 @@ def record_text(entry: Entry) -> str:
 def _tested(channel: "Channel", update: bool, only: str | None = None) -> list[Entry]:
     from hl7auth.flow.examples import compare, expected_text, outcomes
 
+    examples = [example for example in _examples(channel) if only in (None, example.name)]
+    with running(channel) as runner:
+        came_out = [outcomes(example, channel, runner) for example in examples]
     entries = []
-    for example in _examples(channel):
-        if only is not None and example.name != only:
-            continue
+    for example, found in zip(examples, came_out, strict=True):
         path = tests_of(channel) / f"{example.name}.expected.yaml"
-        found = outcomes(example, channel)
         verdict = compare(example, found)
         if write := update and not verdict.passed:
             _write(path, expected_text(example, found))

@@ -1,4 +1,4 @@
-"""channel list, check, test, diff, schema and status.
+"""channel list, check, test, unmapped, diff, schema and status.
 
 Imports typer, cli.common, and inside the commands the rest of the command line and flow.
 """
@@ -83,6 +83,34 @@ def run(
     entries = tested(name, channels, update)
     show(entries, output, tests_text)
     raise typer.Exit(int(not all(entry["passed"] for entry in entries)))
+
+
+@app.command()
+def unmapped(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A channel; all without it.")] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", envvar="HL7AUTH_ALL", help="Also what is done, or in its table by now.")
+    ] = False,
+    finished: Annotated[
+        list[int] | None,
+        typer.Option("--done", envvar="HL7AUTH_DONE", metavar="ID", help="Mark as done; again for more."),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", envvar="HL7AUTH_BY", help="Who decides; default: the user.")] = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Values that code tables of steps lack, with how often, since when, and a message that has each.
+
+    What its table has by now is not shown any more, and forgotten when the engine starts.
+    """
+    from hl7auth.cli.unmapped import as_text, done
+    from hl7auth.cli.unmapped import unmapped as found
+
+    if finished:
+        show(done(finished, by, database), output, lambda it: f"{len(it['done'])} done")
+        return
+    show(found(name, channels, database, all_=all_), output, as_text)
 
 
 @app.command()

@@ -106,6 +106,24 @@ def reading(url: str) -> Iterator["Connection"]:
     engine.dispose()
 
 
+@contextmanager
+def writing(url: str) -> Iterator["Connection"]:
+    """One transaction: all of it or nothing. Raises UserError where the database is missing, foreign or locked."""
+    from sqlalchemy.exc import OperationalError
+
+    from hl7auth.store.database import open_database, require_current
+
+    engine = open_database(url, create=False)
+    require_current(engine)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except OperationalError as error:
+        raise UserError(f"the database could not be written: {error.orig}") from None
+    finally:
+        engine.dispose()
+
+
 def readable(raw: bytes) -> str:
     """A message for the eye: one segment a line."""
     return raw.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")

@@ -20,7 +20,9 @@ Type = Annotated[str | None, typer.Option("--type", envvar="HL7AUTH_TYPE", help=
 Disposition = Annotated[
     str | None,
     typer.Option(
-        "--disposition", envvar="HL7AUTH_DISPOSITION", help="accepted, refused, duplicate, failed or ignored."
+        "--disposition",
+        envvar="HL7AUTH_DISPOSITION",
+        help="accepted, refused, duplicate, failed, parked, ignored or filtered.",
     ),
 ]
 
@@ -54,7 +56,7 @@ def show_(
 
     with reading(database) as connection:
         entry = read_message(connection, message_id)
-    for body in ("raw", "accept_ack", "reply"):
+    for body in ("raw", "shaped", "accept_ack", "reply"):
         entry[body] = entry[body].decode("utf-8", "replace") if entry[body] is not None else None
     show(entry, output, _text)
 
@@ -114,7 +116,8 @@ def _text(entry: dict[str, Any]) -> str:
         if entry["changed"]
         else []
     )
-    for name in ("accept_ack", "reply"):
+    for name in ("shaped", "accept_ack", "reply"):
         if entry[name]:
-            lines += ["", f"{name.replace('_', ' ')}:", *readable(entry[name].encode()).split("\n")]
+            title = "as the steps of the channel made it" if name == "shaped" else name.replace("_", " ")
+            lines += ["", f"{title}:", *readable(entry[name].encode()).split("\n")]
     return "\n".join(lines)

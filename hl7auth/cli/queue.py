@@ -4,17 +4,23 @@ Imports typer, cli.common, and inside the commands the store.
 """
 
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Limit, Output, readable, reading, show, table
+from hl7auth.cli.common import (
+    DEFAULT_DATABASE,
+    Database,
+    Format,
+    Limit,
+    Output,
+    readable,
+    reading,
+    show,
+    table,
+    writing,
+)
 from hl7auth.errors import UserError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -82,7 +88,7 @@ def retry(
 
     if bool(ids) == bool(destination):
         raise UserError("either ids of deliveries, or --destination with the name of one")
-    with _writing(database) as connection:
+    with writing(database) as connection:
         if destination:
             parked = list_deliveries(connection, {"destination": destination, "state": "parked"}, 0)
             ids = [int(each["id"]) for each in parked]
@@ -102,7 +108,7 @@ def skip(
     from hl7auth.observe import now
     from hl7auth.store.deliveries import skip as act
 
-    with _writing(database) as connection:
+    with writing(database) as connection:
         for each in ids:
             act(connection, each, _who(by), reason, now())
     show([{"id": str(each)} for each in ids], output, lambda rows: f"{len(rows)} skipped")
@@ -123,27 +129,9 @@ def move(
 
     if not all(to.partition("/")):
         raise UserError(f"'{to}' is no CHANNEL/NAME")
-    with _writing(database) as connection:
+    with writing(database) as connection:
         done = [_done(each, act(connection, each, to, _who(by), reason, now())) for each in ids]
     show(done, output, lambda rows: table(rows, ("id", "goes_on_as"), "nothing moved"))
-
-
-@contextmanager
-def _writing(url: str) -> Iterator["Connection"]:
-    """One transaction: all of it or nothing. Raises UserError where the database is missing, foreign or locked."""
-    from sqlalchemy.exc import OperationalError
-
-    from hl7auth.store.database import open_database, require_current
-
-    engine = open_database(url, create=False)
-    require_current(engine)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except OperationalError as error:
-        raise UserError(f"the database could not be written: {error.orig}") from None
-    finally:
-        engine.dispose()
 
 
 def _known(state: str | None) -> str | None:

@@ -35,15 +35,21 @@ def plan(
     output: Output = Format.TEXT,
 ) -> None:
     """What would happen and be answered if an empty store received the messages; stores nothing."""
+    from hl7auth.cli.channel_files import running
     from hl7auth.cli.channel_tests import stories
     from hl7auth.flow.channel import find_channel
+    from hl7auth.flow.examples import shaped_entry
     from hl7auth.flow.trial import try_out
 
     chosen = find_channel(channel, channels, os.environ)
     entries = []
     for messages in [messages_of(files)] if files else stories(chosen):
-        outcomes = try_out([message for _, message in messages], chosen)
-        entries += [_outcome_entry(name, outcome) for (name, _), outcome in zip(messages, outcomes, strict=True)]
+        with running(chosen) as runner:
+            outcomes = try_out([message for _, message in messages], chosen, runner)
+            entries += [
+                _outcome_entry(name, outcome) | shaped_entry(outcome, runner)
+                for (name, _), outcome in zip(messages, outcomes, strict=True)
+            ]
     show(entries, output, lambda found: "\n\n".join(_outcome_text(entry) for entry in found))
 
 
@@ -74,4 +80,8 @@ def _outcome_text(entry: dict[str, Any]) -> str:
         document = change["document"]
         lines.append(f"  {change['by']}: {document['key']} version {document['version']} {document['status']}")
     lines += [f"  {line}" for reply in entry["replies"] for line in ["reply:", *readable(reply.encode()).split("\n")]]
-    return "\n".join(lines if entry["replies"] else [*lines, "  no reply"])
+    lines += [] if entry["replies"] else ["  no reply"]
+    copies = {"shaped": entry["shaped"]} if "shaped" in entry else {}
+    copies |= {f"to {name}": text for name, text in entry.get("sent", {}).items()}
+    lines += [f"  {line}" for title, text in copies.items() for line in [f"{title}:", *text.rstrip("\n").split("\n")]]
+    return "\n".join(lines)

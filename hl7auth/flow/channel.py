@@ -1,10 +1,11 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules, wire, resources
-and errors only.
+Imports domain.terms, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules, steps, wire,
+resources and errors only.
 """
 
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -20,6 +21,8 @@ from hl7auth.resources import shipped
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict, place
+from hl7auth.steps.model import Step
+from hl7auth.steps.run import Steps, compile_steps
 from hl7auth.wire import charset
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.message import Message
@@ -78,7 +81,8 @@ class ChannelFile(Strict):
 
     `profile` is one for all messages, or a list of `{when, profile}` of which the first that fits is taken.
     `errors` says what findings of severity error do to a message, `tells` which findings the ERR segments of an ACK
-    speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates.
+    speak of; `snapshot`, `action` and `order` are what the partners agreed on about updates. `steps` shape a message
+    before it is checked and applied; the archive keeps what came, and replies are about that.
     """
 
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -90,6 +94,7 @@ class ChannelFile(Strict):
     tells: Literal["errors", "warnings", "all"] = "errors"
     duplicates: Literal["lenient", "strict"] = "lenient"
     fallback_charset: str = "8859/1"
+    steps: tuple[Step, ...] = ()
     framing: Framing = Framing()
     limits: Limits = Limits()
     snapshot: Snapshot = Snapshot()
@@ -166,6 +171,20 @@ class Channel(Strict):
     def name(self) -> str:
         """The name of the channel."""
         return self.file.channel
+
+    @cached_property
+    def steps(self) -> Steps:
+        """What is done with an incoming message. Reads the code tables once. Raises ConfigError."""
+        return compile_steps(self.file.steps, self.path)
+
+    @cached_property
+    def steps_out(self) -> dict[str, Steps]:
+        """What is done with the copies for destinations that have steps. Reads the code tables. Raises ConfigError."""
+        return {
+            name: compile_steps(each.steps, self.path, "destinations", name, "steps")
+            for name, each in self.file.destinations.items()
+            if each.steps
+        }
 
 
 def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT) -> Channel:

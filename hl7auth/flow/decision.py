@@ -27,7 +27,7 @@ MAX_REPORTED = 50
 
 class Disposition(StrEnum):
     """What became of a message. `ignored`: an acknowledgement, kept and never answered. `parked`: older than what it
-    would change, kept and not applied."""
+    would change, kept and not applied. `filtered`: dropped by a step of the channel, kept and not applied."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -35,6 +35,7 @@ class Disposition(StrEnum):
     FAILED = "failed"
     PARKED = "parked"
     IGNORED = "ignored"
+    FILTERED = "filtered"
 
 
 class Stored(NamedTuple):
@@ -79,6 +80,8 @@ def decide(plan: Plan, known: KnownToChannel) -> Outcome:
         return Outcome(plan, Disposition.IGNORED, "", plan.findings)
     if plan.refusal is not None:
         return refused(plan, plan.refusal)
+    if plan.intent is None:
+        return _filtered(plan)
     stored = known.same_message(plan.header.control_id, plan.digest)
     if stored is not None:
         replies = (stored.accept_ack, stored.reply)
@@ -86,7 +89,6 @@ def decide(plan: Plan, known: KnownToChannel) -> Outcome:
     if plan.channel.file.duplicates == "strict" and known.control_id_used(plan):
         text = "MSH-10 was used before for another message"
         return refused(plan, Refusal("AE", (Problem("205", text, Location("MSH", 1, 10)),)))
-    assert plan.intent is not None, "a plan that is not refused has an intent"
     try:
         changes = tuple(semantics.apply(plan.intent, known))
     except Refused as fault:
@@ -155,6 +157,21 @@ def _as_finding(problem: Problem) -> Finding:
     return Finding(rule, severity, path, problem.text, problem.code, where, 0, 0)
 
 
+def _filtered(plan: Plan) -> Outcome:
+    """A step dropped the message: whoever is owed a reply learns that it came, and need not be sent again.
+
+    An answer is owed none by an application. The remark stands where the version has room for it.
+    """
+    text = "the message was taken and filtered out: this channel does nothing with it"
+    remark = (Problem("0", text, None, "I"),) if at_least(reply_version(plan.header), "2.7") else ()
+    accept_ack = reply = None
+    if plan.handshake.accept_due(True):
+        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA", remark, text))
+    if plan.acts_as[0] not in ("RPA", "RRI") and plan.handshake.application_due(True):
+        reply = _encoded(plan, acknowledge(_reply(plan, 1), "AA", remark, text))
+    return Outcome(plan, Disposition.FILTERED, "AA", plan.findings, accept_ack, reply)
+
+
 def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:
     accept_ack = reply = None
     remarked = remarks(intent, changes, known)
@@ -183,7 +200,7 @@ def _own_name(plan: Plan) -> Name | None:
     if not name or plan.header.event not in plan.dialect.events:
         return None
     own, _, trigger = name.partition("^")
-    profile = compiled(plan.channel.file.profile_of(plan.message), plan.header.version)
+    profile = compiled(plan.channel.file.profile_of(plan.message), reply_version(plan.header))
     structure = profile.structure_of(own, trigger) or f"{own}_{trigger}"
     return Name(own, trigger, structure, profile.structures.get(structure))
 
@@ -201,11 +218,12 @@ def _encoded(plan: Plan, text: str) -> bytes:
     for byte in ("\x0b", "\x1c"):
         if byte in text:
             text = text.replace(byte, f"{mark}X{ord(byte):02X}{mark}" if mark else "?")
-    if plan.message is None:
+    received = plan.shaping or plan.message
+    if received is None:
         return text.encode("ascii", "replace")
-    if not plan.message.charset:
+    if not received.charset:
         try:
-            return text.encode(plan.message.codec)
+            return text.encode(received.codec)
         except UnicodeEncodeError:
             pass
-    return charset.encode(text, plan.message.charset, plan.delimiters.escape)
+    return charset.encode(text, received.charset, plan.delimiters.escape)

@@ -1,6 +1,6 @@
 """Destinations as people write them in a channel: how messages are sent on, and what is made of the answers.
 
-Imports flow.verdict and rules.strict_yaml only.
+Imports flow.verdict, rules.strict_yaml and steps only.
 """
 
 import re
@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hl7auth.flow.verdict import TABLE, Act, Policy, key_fault
 from hl7auth.rules.strict_yaml import Strict
+from hl7auth.steps.model import Step
 
 OrderBy = Literal["authorization", "patient", "channel", "none"]
 """What keeps its order: messages with the same key are sent one after the other, others beside each other."""
@@ -18,6 +19,9 @@ OrderBy = Literal["authorization", "patient", "channel", "none"]
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 
 _URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#:@\[\]]+)(?::\d{1,5})?(?:[/?]\S*)?", re.ASCII)
+
+Answered = Literal[Act.SENT, Act.RETRY, Act.PARK, Act.STOP, Act.DEAD]
+"""What can be made of an answer; only a step can have a message skipped."""
 
 ER7 = "x-application/hl7-v2+er7"
 """The content type of HL7 over HTTP."""
@@ -113,15 +117,18 @@ class Post(Strict):
 class Destination(Strict):
     """One destination: exactly one of `mllp`, `file` and `http`, and what answers mean where they mean something else.
 
-    `answers` goes by MSA-1, or MSA-1 and the code of ERR (`AE 207`), or a status (`HTTP 503`), or `timeout`, `closed`,
-    `unreadable`; to `sent`, `retry`, `park` (this key waits for a person), `stop` (all of it does) or `dead`.
+    `steps` shape the copy that is sent, behind those of the channel: one that they drop is skipped, one that they fail
+    on is parked. `answers` goes by MSA-1, or MSA-1 and the code of ERR (`AE 207`), or a status (`HTTP 503`), or
+    `timeout`, `closed`, `unreadable`, `unshaped` (a step failed); to `sent`, `retry`, `park` (this key waits for a
+    person), `stop` (all of it does) or `dead`.
     """
 
     mllp: Mllp | None = None
     file: Drop | None = None
     http: Post | None = None
     order_by: OrderBy | None = None
-    answers: dict[str, Act] = {}
+    steps: tuple[Step, ...] = ()
+    answers: dict[str, Answered] = {}
     retry: Retry = Retry()
 
     @model_validator(mode="after")
@@ -132,7 +139,7 @@ class Destination(Strict):
 
     @field_validator("answers")
     @classmethod
-    def _known(cls, answers: dict[str, Act]) -> dict[str, Act]:
+    def _known(cls, answers: dict[str, Answered]) -> dict[str, Answered]:
         for key in answers:
             if fault := key_fault(key):
                 raise ValueError(fault)

@@ -1,6 +1,6 @@
 """The tests of a channel: messages kept beside it, and what is expected to become of them.
 
-Imports wire, domain, flow, rules.strict_yaml, errors and yaml only.
+Imports wire, domain, flow, steps, rules.strict_yaml, errors and yaml only.
 
 A test is all the files of a folder whose names begin with the same word up to the first dot, in the order of their
 names: `approved.1-request.hl7` and `approved.2-answer.hl7` are the test `approved`. Its messages are sent one after
@@ -19,11 +19,16 @@ import yaml
 from pydantic import Field
 
 from hl7auth.domain.document import shown
+from hl7auth.errors import Fault
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.outbox import deliveries
+from hl7auth.flow.shaping import shape_copy, why_dropped, why_failed
 from hl7auth.flow.trial import try_out
 from hl7auth.rules.strict_yaml import Strict, load
+from hl7auth.steps.calls import Runner
+from hl7auth.steps.run import Shaped
+from hl7auth.wire.message import parse
 
 EXPECTED = ".expected.yaml"
 MESSAGE = ".hl7"
@@ -36,7 +41,8 @@ class ExpectedMessage(Strict):
     """What is expected of one message. `file` says which file it is in; what is left out is not compared.
 
     `findings` are `severity place (rule): text`, `changes` the documents without provenance, `routes` the destinations,
-    `replies` the text with a segment a line, and {time} and {id} for MSH-7 and MSH-10.
+    `replies` the text with a segment a line, and {time} and {id} for MSH-7 and MSH-10. `shaped` is what the steps of
+    the channel made of the message where they changed it, `sent` what the steps of each destination made of its copy.
     """
 
     file: str
@@ -48,6 +54,8 @@ class ExpectedMessage(Strict):
     changes: tuple[dict[str, Any], ...] | None = None
     routes: tuple[str, ...] | None = None
     replies: tuple[str, ...] | None = None
+    shaped: str | None = None
+    sent: dict[str, str] | None = None
 
 
 class ExpectedFile(Strict):
@@ -93,15 +101,29 @@ def read_expected(path: Path) -> ExpectedFile:
     return load(path, ExpectedFile)
 
 
-def outcomes(example: Example, channel: Channel) -> list[Entry]:
-    """What becomes of the messages of a test, as plain data that is the same every time."""
-    found = try_out([raw for _, raw in example.messages], channel)
-    return [entry(file, outcome) for (file, _), outcome in zip(example.messages, found, strict=True)]
+def outcomes(example: Example, channel: Channel, runner: Runner | None = None) -> list[Entry]:
+    """What becomes of the messages of a test, as plain data that is the same every time; `runner` is for Python."""
+    found = try_out([raw for _, raw in example.messages], channel, runner)
+    return [entry(file, outcome, runner) for (file, _), outcome in zip(example.messages, found, strict=True)]
 
 
-def entry(file: str, outcome: Outcome) -> Entry:
+def entry(file: str, outcome: Outcome, runner: Runner | None = None) -> Entry:
     """What became of one message, in the shape of ExpectedMessage."""
-    return {"file": file, **{key: read(outcome) for key, read in _READ.items()}}
+    return {"file": file, **{key: read(outcome) for key, read in _READ.items()}, **shaped_entry(outcome, runner)}
+
+
+def shaped_entry(outcome: Outcome, runner: Runner | None = None) -> Entry:
+    """`shaped` and `sent` as ExpectedMessage has them; nothing where no step had anything to do."""
+    plan = outcome.plan
+    raw = plan.shaping.raw if plan.shaping else None
+    found: Entry = {} if raw is None else {"shaped": _segments(raw, plan.channel)}
+    steps = plan.channel.steps_out
+    sent = {
+        name: _copy(shape_copy(raw or plan.raw, steps[name], plan.channel, runner), plan.channel)
+        for name in routed(outcome)
+        if name in steps
+    }
+    return found | ({"sent": sent} if sent else {})
 
 
 def compare(example: Example, found: Sequence[Entry]) -> Verdict:
@@ -166,7 +188,22 @@ def _changes(outcome: Outcome) -> list[Entry]:
     return found
 
 
-def _routes(outcome: Outcome) -> list[str]:
+def _copy(shaped: Shaped, channel: Channel) -> str:
+    if shaped.fault is not None:
+        return f"parked: {why_failed(shaped.fault)}"
+    return f"skipped: {why_dropped(shaped)}" if shaped.dropped else _segments(shaped.raw, channel)
+
+
+def _segments(raw: bytes, channel: Channel) -> str:
+    try:
+        text = parse(raw, channel.file.fallback_charset).text
+    except Fault:  # sent all the same
+        text = raw.decode("latin_1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def routed(outcome: Outcome) -> list[str]:
+    """The names of the destinations that a message goes to."""
     file = outcome.plan.channel.file
     sent = deliveries(outcome, file.destinations, file.routes, file.order_by)
     return [each.destination.partition("/")[2] for each in sent]
@@ -192,7 +229,7 @@ _READ: Mapping[str, Callable[[Outcome], Any]] = {
     "code": lambda outcome: outcome.code,
     "findings": _findings,
     "changes": _changes,
-    "routes": _routes,
+    "routes": routed,
     "replies": _replies,
 }
 """How each key of an expectation is read from an outcome."""

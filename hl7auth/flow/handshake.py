@@ -1,11 +1,16 @@
 """Which replies a message gets: original mode and enhanced mode by MSH-15 and MSH-16 (chapter 2, 2.9; table 0155).
 
-Imports wire only.
+Imports wire and rules only.
 """
 
 from typing import NamedTuple
 
+from hl7auth.rules.check import Finding
+from hl7auth.wire.ack import Location
 from hl7auth.wire.message import Header
+
+#: Never answered, whatever they ask for: an answer to an answer is how loops begin
+ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
 _CONDITIONS = frozenset({"AL", "NE", "ER", "SU"})
 
@@ -48,6 +53,29 @@ def handshake(header: Header) -> Handshake:
     if not accept and not application:
         return ORIGINAL
     return Handshake(True, accept or "NE", application or "NE")
+
+
+def header_remarks(
+    header: Header, structure: str, asked: Handshake, is_request: bool, *, foreign: bool = False
+) -> list[Finding]:
+    """What is odd about a header and does no harm; the structures of a partner's own messages are its own affair."""
+    remarks = []
+    if header.structure not in ("", structure) and not foreign:
+        text = f"MSH-9.3 names another structure than the event has, which is {structure}"
+        remarks.append(("MSH-9.structure", text, Location("MSH", 1, 9, 0, 3)))
+    halves = (header.accept_acknowledgment, header.application_acknowledgment)
+    if asked.enhanced and not all(halves):
+        field = 16 if halves[0] else 15
+        text = f"MSH-{field} is empty where the other of MSH-15 and MSH-16 has a value; it counts as NE"
+        remarks.append((f"MSH-{field}.usage", text, Location("MSH", 1, field)))
+    if not is_request and halves[1] not in ("", "NE"):
+        text = "an answer can not ask for an application acknowledgement"
+        remarks.append(("MSH-16.answer", text, Location("MSH", 1, 16)))
+    found = []
+    for rule, text, place in remarks:
+        path = f"MSH-{place.field}" + (f".{place.component}" if place.component else "")
+        found.append(Finding(rule, "warning", path, text, "199", place, 0, 0))
+    return found
 
 
 def _due(condition: str, good: bool) -> bool:

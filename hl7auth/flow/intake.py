@@ -1,6 +1,6 @@
 """plan: everything about a received frame that needs no store: parse, refusals of the protocol, check, claims.
 
-Imports wire, rules, domain, flow and errors only.
+Imports wire, rules, steps, domain, flow and errors only.
 """
 
 import re
@@ -29,20 +29,19 @@ from hl7auth.domain.dialect import translated, without_absent
 from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
+from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
+from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
 from hl7auth.rules.check import Finding, check
 from hl7auth.rules.compiled import compiled
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import StatusMap, resolved
 from hl7auth.rules.structure import Layout
+from hl7auth.steps.run import Shaped
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
 from hl7auth.wire.escapes import escape
 from hl7auth.wire.message import Header, Message, Segment, canonical, parse, read_header
 from hl7auth.wire.versions import at_least
-
-#: Never answered, whatever they ask for: an answer to an answer is how loops begin
-ACKNOWLEDGMENTS = frozenset({"ACK", "MCF"})
 
 _RECEIPTS = frozenset({"CA", "CE", "CR"})
 _COPIED = ("PID", "DG1", "RF1")
@@ -65,6 +64,7 @@ class Refusal(NamedTuple):
 class Plan(NamedTuple):
     """A frame, read as far as possible without the store. `digest` tells the same message sent again.
 
+    Where the channel has steps (`shaping`), `message` is what they made; without it and `refusal`, they dropped it.
     `received_at` is in microseconds since 1970, UTC. `reply_ids` are the control ids of the at most two replies.
     """
 
@@ -84,6 +84,7 @@ class Plan(NamedTuple):
     intent: Intent | None = None
     digest: int = 0
     dialect: Dialect | None = None
+    shaping: Shaping | None = None
 
     @property
     def acts_as(self) -> tuple[str, str]:
@@ -100,9 +101,18 @@ class Plan(NamedTuple):
 
 
 def plan(
-    raw: bytes, channel: Channel, now: int, new_id: Callable[[], int], notes: Sequence[str] = (), peer: str = ""
+    raw: bytes,
+    channel: Channel,
+    now: int,
+    new_id: Callable[[], int],
+    notes: Sequence[str] = (),
+    peer: str = "",
+    shaped: Shaped | None = None,
 ) -> Plan:
-    """The Plan of one frame. Never raises for anything that a sender can send."""
+    """The Plan of one frame. Never raises for anything that a sender can send.
+
+    `shaped` is what the channel's steps made of it, where that is known: steps in Python can not run in here.
+    """
     message_id, reply_ids = new_id(), (str(new_id()), str(new_id()))
     try:
         message = parse(raw, channel.file.fallback_charset)
@@ -112,7 +122,18 @@ def plan(
         location = Location("MSH", field=2) if fault.location == "MSH-2" else None
         refusal = Refusal("AR", (Problem(fault.code, str(fault), location),))
         return Plan(message_id, channel, now, raw, peer, header, delimiters, ORIGINAL, reply_ids, refusal=refusal)
-    return _plan_message(message, channel, now, message_id, reply_ids, peer)
+    if shaped is None and not channel.file.steps:
+        return _plan_message(message, channel, now, message_id, reply_ids, peer)
+    shaped = shaped or shape(message, channel)
+    copy = copy_of(message, shaped, channel)
+    if isinstance(copy, Message):
+        planned = _plan_message(copy, channel, now, message_id, reply_ids, peer)
+    else:
+        header, failed = message.header, Refusal("AE", (copy,)) if copy else None
+        dialect = resolved(channel.file.profile_of(message)).dialect
+        common = (message_id, channel, now, raw, peer, header, message.delimiters, handshake(header), reply_ids)
+        planned = Plan(*common, message, refusal=failed, dialect=dialect)
+    return as_received(planned, message, shaped, digest(message, channel) if planned.intent else 0)
 
 
 def refuse_frame(
@@ -160,7 +181,7 @@ def _plan_message(
     structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
     where = profile.layout(structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += _header_remarks(header, structure, asked, acts_as[0] in ANSWERS, foreign=acts_as != _event(header))
+    findings += header_remarks(header, structure, asked, acts_as[0] in ANSWERS, foreign=acts_as != _event(header))
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
@@ -268,29 +289,6 @@ def _fragment(message: Message) -> Problem | None:
         if message.first(name):
             return Problem("207", f"continued messages ({name}) are not taken by this channel", Location(name))
     return None
-
-
-def _header_remarks(
-    header: Header, structure: str, asked: Handshake, is_request: bool, *, foreign: bool = False
-) -> list[Finding]:
-    """What is odd about a header and does no harm; the structures of a partner's own messages are its own affair."""
-    remarks = []
-    if header.structure not in ("", structure) and not foreign:
-        text = f"MSH-9.3 names another structure than the event has, which is {structure}"
-        remarks.append(("MSH-9.structure", text, Location("MSH", 1, 9, 0, 3)))
-    halves = (header.accept_acknowledgment, header.application_acknowledgment)
-    if asked.enhanced and not all(halves):
-        field = 16 if halves[0] else 15
-        text = f"MSH-{field} is empty where the other of MSH-15 and MSH-16 has a value; it counts as NE"
-        remarks.append((f"MSH-{field}.usage", text, Location("MSH", 1, field)))
-    if not is_request and halves[1] not in ("", "NE"):
-        text = "an answer can not ask for an application acknowledgement"
-        remarks.append(("MSH-16.answer", text, Location("MSH", 1, 16)))
-    found = []
-    for rule, text, place in remarks:
-        path = f"MSH-{place.field}" + (f".{place.component}" if place.component else "")
-        found.append(Finding(rule, "warning", path, text, "199", place, 0, 0))
-    return found
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
 """What a message leaves for its destinations: deliveries, each with the lanes whose order it keeps.
 
-Imports flow, rules and wire only.
+Imports flow, rules, steps and wire only.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,11 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, OrderBy, full_name
 from hl7auth.flow.route import Route, addressed
 from hl7auth.flow.verdict import Act, Answer, Verdict
+from hl7auth.steps.draft import Unmapped
+from hl7auth.steps.run import Shaped
 
-Shape = Callable[[bytes], bytes]
-"""Turns received bytes into those that are sent."""
+Shape = Callable[[bytes], Shaped]
+"""Turns the copy of a message into what is sent."""
 
 
 class State(StrEnum):
@@ -36,6 +38,7 @@ ENDS: Mapping[Act, State] = {
     Act.PARK: State.PARKED,
     Act.STOP: State.PARKED,
     Act.DEAD: State.DEAD,
+    Act.SKIP: State.SKIPPED,
 }
 """The state that a verdict leads to."""
 
@@ -52,7 +55,7 @@ class Delivery(NamedTuple):
 class Claimed(NamedTuple):
     """A delivery that is ours to send now. `attempts` counts this one too; `has_parts` says that it has further lanes.
 
-    `raw` are the received bytes; they are empty when the message is no longer there.
+    `raw` is the message as the steps of its channel left it; it is empty when the message is no longer there.
     """
 
     id: int
@@ -64,11 +67,12 @@ class Claimed(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of a claimed delivery."""
+    """What became of a claimed delivery, and the values that code tables lacked for it."""
 
     claimed: Claimed
     verdict: Verdict
     answer: Answer
+    unmapped: tuple[Unmapped, ...] = ()
 
 
 def deliveries(

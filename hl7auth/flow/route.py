@@ -12,7 +12,7 @@ from hl7auth.flow.condition import condition
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.wire.message import Message
 
-Became = Literal["accepted", "refused", "duplicate", "failed", "parked", "ignored"]
+Became = Literal["accepted", "refused", "duplicate", "failed", "parked", "ignored", "filtered"]
 Status = Literal["requested", "pended", "approved", "partially_approved", "modified", "denied", "cancelled"]
 
 

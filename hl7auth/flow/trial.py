@@ -1,6 +1,6 @@
 """Trying messages out: plan and decide against a memory instead of a store.
 
-Imports domain, flow and rules only.
+Imports domain, flow, rules and steps only.
 """
 
 import itertools
@@ -10,6 +10,8 @@ from hl7auth.domain.intent import Record
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome, Stored, decide
 from hl7auth.flow.intake import Plan, plan
+from hl7auth.flow.shaping import shape_frame
+from hl7auth.steps.calls import Runner
 
 TRIAL_TIME = 1_767_225_600_000_000
 """2026-01-01: what is tried twice must look the same twice."""
@@ -59,12 +61,13 @@ def _identity(planned: Plan) -> tuple[str, ...]:
     return (header.control_id, header.sending_application, header.sending_facility, header.trigger_event)
 
 
-def try_out(messages: Sequence[bytes], channel: Channel) -> list[Outcome]:
-    """The outcomes of messages sent one after another to an empty store."""
+def try_out(messages: Sequence[bytes], channel: Channel, runner: Runner | None = None) -> list[Outcome]:
+    """The outcomes of messages sent one after another to an empty store; `runner` runs steps in Python."""
     memory, new_id = Memory(), itertools.count(1).__next__
     outcomes = []
     for raw in messages:
-        outcome = decide(plan(raw, channel, TRIAL_TIME, new_id), memory)
+        shaped = shape_frame(raw, channel, runner) if channel.file.steps else None
+        outcome = decide(plan(raw, channel, TRIAL_TIME, new_id, shaped=shaped), memory)
         memory.apply(outcome)
         outcomes.append(outcome)
     return outcomes

@@ -18,13 +18,15 @@ SECOND = 1_000_000
 
 
 class Act(StrEnum):
-    """What is done about an answer. `park`: this key waits for a person; `stop`: the whole destination does."""
+    """What is done about an answer. `park`: this key waits for a person; `stop`: the whole destination does; `skip`:
+    a step says that this message is not for this destination, and the rest flows on."""
 
     SENT = "sent"
     RETRY = "retry"
     PARK = "park"
     STOP = "stop"
     DEAD = "dead"
+    SKIP = "skip"
 
 
 TABLE: Mapping[str, Act] = {
@@ -51,6 +53,7 @@ TABLE: Mapping[str, Act] = {
     "unreadable": Act.RETRY,
     "failed": Act.RETRY,
     "unshaped": Act.PARK,
+    "filtered": Act.SKIP,
     # statuses of HTTP; a hundred of them share the line of their first digit
     "HTTP 2": Act.SENT,
     "HTTP 3": Act.PARK,
@@ -135,7 +138,9 @@ def key_fault(key: str) -> str:
     """What is wrong with a key of the table; empty when nothing is."""
     if _KEY.fullmatch(key):
         return ""
-    allowed = "AA to CR, alone or with a code of ERR like 'AE 207', 'HTTP 503', timeout, closed, unreadable, failed"
+    allowed = (
+        "AA to CR, alone or with a code of ERR like 'AE 207', 'HTTP 503', timeout, closed, unreadable, failed, unshaped"
+    )
     return f"'{key}' is no answer (allowed: {allowed})"
 
 

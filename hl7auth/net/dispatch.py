@@ -1,6 +1,6 @@
 """The dispatcher of a destination: claims what is due, has it sent, and settles what was answered, many at a time.
 
-Imports twisted, flow, store.queue, net.parcel, net.progress and observe only.
+Imports twisted, flow, steps, store.queue, net.parcel, net.progress and observe only.
 
 It shares nothing with the intake but the database, and with other dispatchers nothing at all: what is slow or dead here
 delays nobody. Its transactions are short, and it never waits for the database.
@@ -14,11 +14,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from twisted.internet import defer
 
 from hl7auth.flow.figures import DestinationFigures
-from hl7auth.flow.outbox import Claimed, Settled, Shape
+from hl7auth.flow.outbox import Claimed, Settled
 from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge
 from hl7auth.net.parcel import Parcel, Sender, World
 from hl7auth.net.progress import Progress
 from hl7auth.observe import log
+from hl7auth.steps.draft import Unmapped
 from hl7auth.store.queue import LEASE, Queue
 
 MOST = 64
@@ -45,7 +46,7 @@ GRACE_SECONDS = 3.0
 
 
 class Dispatcher:
-    """The dispatcher of one destination. `most` bounds the deliveries in hand; `shape` makes the bytes to send."""
+    """The dispatcher of one destination. `most` bounds the deliveries in hand."""
 
     def __init__(
         self,
@@ -55,14 +56,12 @@ class Dispatcher:
         policy: Policy,
         *,
         most: int = MOST,
-        shape: Shape | None = None,
     ) -> None:
         self._reactor, self._now, self._dice, self._turn = world
         self._queue = queue
         self._sender = sender
         self._policy = policy
         self._most = most
-        self._shape = shape
         self._waiting: deque[Claimed] = deque()
         self._sending: dict[int, Claimed] = {}
         self._settled: list[Settled] = []
@@ -231,26 +230,18 @@ class Dispatcher:
         if not claimed.raw:
             self._settle(claimed, Answer("unshaped", text="the message is no longer stored"))
             return None
-        if self._shape is None:
-            return Parcel(claimed, claimed.raw)
-        try:
-            return Parcel(claimed, self._shape(claimed.raw))
-        except Exception as error:
-            log("delivery.unshaped", "a message could not be shaped", level=logging.ERROR, error=True,
-                delivery=claimed.id, **self._named)  # fmt: skip
-            self._settle(claimed, Answer("unshaped", text=type(error).__name__))
-            return None
+        return Parcel(claimed, claimed.raw)
 
     def _done(self, parcel: Parcel, answer: Answer) -> None:
         if self._sending.pop(parcel.claimed.id, None) is not None:
-            self._settle(parcel.claimed, answer)
+            self._settle(parcel.claimed, answer, parcel.unmapped)
 
-    def _settle(self, claimed: Claimed, answer: Answer) -> None:
+    def _settle(self, claimed: Claimed, answer: Answer, unmapped: tuple[Unmapped, ...] = ()) -> None:
         now = self._now()
         verdict = judge(answer, claimed.attempts, self._policy, now, self._dice())
         self._progress.answered(answer.code, now)
-        self._settled.append(Settled(claimed, verdict, answer))
-        if verdict.act is not Act.SENT:
+        self._settled.append(Settled(claimed, verdict, answer, unmapped))
+        if verdict.act not in (Act.SENT, Act.SKIP):
             log(f"delivery.{verdict.act}", "a delivery was not taken", level=logging.WARNING, delivery=claimed.id,
                 answer=verdict.reason, attempts=claimed.attempts, **self._named)  # fmt: skip
         if verdict.act is Act.STOP:

@@ -194,7 +194,7 @@ def _channel(channel: ChannelFigures, rates: Rates) -> dict[str, Any]:
         "rejected": by[Disposition.REFUSED],
         "duplicate": by[Disposition.DUPLICATE],
         "failed": by[Disposition.FAILED],
-        "other": by[Disposition.PARKED] + by[Disposition.IGNORED],
+        "other": by[Disposition.PARKED] + by[Disposition.IGNORED] + by[Disposition.FILTERED],
         "per_second": round(rates.get(channel.name, 0.0), 2),
         "last_message": time_or_none(channel.last_at),
     }

@@ -1,6 +1,6 @@
 """The MLLP listener: bytes in, frames to the intake, replies out; nothing else.
 
-Imports twisted, wire.framing, flow, net.intake, net.board and observe only.
+Imports twisted, wire.framing, steps, flow, net and observe only.
 """
 
 import logging
@@ -20,7 +20,9 @@ from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
+from hl7auth.net.shaping import Preparing
 from hl7auth.observe import log, now
+from hl7auth.steps.run import Shaped
 from hl7auth.wire.framing import Deframer, Frame, frame
 
 MAX_WAITING_BYTES = 256 * 1024 * 1024
@@ -193,13 +195,13 @@ class MllpConnection(Protocol):
         else:
             self._go_on("enough under way")
 
-    def plan(self, received: Frame) -> Plan:
+    def plan(self, received: Frame, shaped: Shaped | None = None) -> Plan:
         """What a frame of this connection wants. A fault of ours in planning it is answered, and hurts no neighbour."""
         intake, channel = self._owner.intake, self._owner.channel
         reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
         try:
             if not received.refused:
-                return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer)
+                return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer, shaped)
         except Exception:
             log("plan.failed", "a message could not be planned", level=logging.ERROR, error=True, channel=channel.name)
             reason = "the message could not be processed"
@@ -210,7 +212,7 @@ class MllpConnection(Protocol):
             return
         self._pending += 1
         self._refused = self._refused + 1 if received.refused else 0
-        self._owner.intake.submit(self, received)
+        self._owner.queue.submit(self, received)
 
     def _pause(self, reason: str) -> None:
         if not self._pauses:
@@ -286,15 +288,22 @@ class MllpConnection(Protocol):
 
 
 class MllpFactory(Factory):
-    """The connections of one channel. `left` is called once for each that has ended; `slots` are where it counts."""
+    """The connections of one channel. `left` is called once for each that has ended; `slots` are where it counts;
+    `queue` is where frames go first, if that is not the intake."""
 
     noisy = False
 
     def __init__(
-        self, channel: Channel, intake: Intake, left: Callable[[], None] | None = None, slots: Slots | None = None
+        self,
+        channel: Channel,
+        intake: Intake,
+        left: Callable[[], None] | None = None,
+        slots: Slots | None = None,
+        queue: Preparing | None = None,
     ) -> None:
         self.channel = channel
         self.intake = intake
+        self.queue = queue or intake
         self._left = left
         self.connections: set[MllpConnection] = set()
         self.slots = Board(1).channel(0) if slots is None else slots

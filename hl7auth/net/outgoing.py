@@ -3,7 +3,7 @@
 Imports twisted, flow, store.queue, net and errors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import Engine
@@ -14,13 +14,13 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, full_name
 from hl7auth.flow.figures import DestinationFigures
 from hl7auth.flow.intake import Plan
-from hl7auth.flow.outbox import Shape
 from hl7auth.net.blocking import Threads
 from hl7auth.net.dispatch import MOST, Dispatcher
 from hl7auth.net.files import FileDrop
 from hl7auth.net.http_post import HttpPost
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
+from hl7auth.net.shaping import shaping_sender
 from hl7auth.store.queue import Queue
 
 
@@ -46,24 +46,20 @@ class Waking:
 
 
 class Outgoing:
-    """The dispatchers. `owner` names this process and this start of it, like nobody else; `shapes` go by full name."""
+    """The dispatchers. `owner` names this process and this start of it, like nobody else.
 
-    def __init__(
-        self,
-        world: World,
-        engine: Engine,
-        channels: Sequence[Channel],
-        owner: str,
-        shapes: Mapping[str, Shape] | None = None,
-    ) -> None:
+    Raises ConfigError for steps that can not be used.
+    """
+
+    def __init__(self, world: World, engine: Engine, channels: Sequence[Channel], owner: str) -> None:
         self.dispatchers: list[Dispatcher] = []
         for channel in channels:
             for name, destination in channel.file.destinations.items():
                 full = full_name(channel.name, name)
                 sender, queue = sender_for(world, full, destination), Queue(engine, full, owner)
+                sender = shaping_sender(world.reactor, channel, name, sender)
                 most = max(MOST, destination.file.batch if destination.file else 0)
-                shape = (shapes or {}).get(full)
-                self.dispatchers.append(Dispatcher(world, queue, sender, destination.policy, most=most, shape=shape))
+                self.dispatchers.append(Dispatcher(world, queue, sender, destination.policy, most=most))
 
     def start(self) -> None:
         """Begins to send. Raises ConfigError for an address that is none."""

@@ -1,6 +1,6 @@
 """What a dispatcher hands to a sender: a message to send, and how its answer comes back.
 
-Imports flow only.
+Imports flow and steps only.
 """
 
 from collections.abc import Callable
@@ -8,13 +8,15 @@ from typing import Any, NamedTuple, Protocol
 
 from hl7auth.flow.outbox import Claimed
 from hl7auth.flow.verdict import Answer
+from hl7auth.steps.draft import Unmapped
 
 
 class Parcel(NamedTuple):
-    """A claimed delivery, and the bytes to send, shaped where a shape is asked for."""
+    """A claimed delivery, the bytes to send, and the values that code tables lacked when these were shaped."""
 
     claimed: Claimed
     raw: bytes
+    unmapped: tuple[Unmapped, ...] = ()
 
 
 Done = Callable[[Parcel, Answer], None]

@@ -31,7 +31,7 @@ class Progress:
         """Takes an answer: one of the other side, or that there was none that can be used."""
         if code.startswith(_SERVER_ERROR) or code in _TROUBLE:
             self._failing_at = self._failing_at or now
-        elif code != "unshaped":  # which never left the house
+        elif code not in ("unshaped", "filtered"):  # which never left the house
             self._proven, self._failing_at = True, 0
 
     def settled(self, act: Act, now: int) -> None:

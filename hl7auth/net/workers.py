@@ -66,7 +66,8 @@ class WorkerProcess(ProcessProtocol):
         self._ended = ended
         ours, theirs = socket.socketpair()
         with theirs, tempfile.TemporaryFile() as told:
-            told.write(setup.model_dump_json().encode())
+            # as it was written: a key that was left out is not the same as its default (accepts.messages)
+            told.write(setup.model_dump_json(by_alias=True, exclude_unset=True).encode())
             told.seek(0)
             self._pair = Pair(reactor, ours, self._received, self._stopped_talking)
             descriptors = {0: told.fileno(), 1: 1, 2: 2, PAIR: theirs.fileno()}

@@ -4,11 +4,11 @@ Imports rules, wire, steps and errors only. Tables are read when steps are compi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hl7auth.errors import ConfigError
+from hl7auth.errors import ConfigError, Fault
 from hl7auth.rules.predicate import compile_condition
 from hl7auth.rules.strict_yaml import load, place
 from hl7auth.steps import model, values, versions
@@ -25,21 +25,26 @@ Action = Callable[[Draft], None]
 
 
 class Shaped(NamedTuple):
-    """What steps made of a message. `raw` is what came where nothing changed, and where it was dropped."""
+    """What steps made of a message. `raw` is what came where nothing changed, it was dropped, or there is a `fault`."""
 
     raw: bytes
     dropped: bool = False
     remarks: tuple[Remark, ...] = ()
     unmapped: tuple[Unmapped, ...] = ()
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Compiled steps. `calls` are the Python functions they need, `tables` the code tables they read."""
+    """Compiled steps. `calls` are the Python functions they need, `tables` the code tables they read.
+
+    `mappings` are what the tables hold, by the name that Unmapped tells.
+    """
 
     actions: tuple[Action, ...] = ()
     calls: tuple[PythonCall, ...] = ()
     tables: tuple[Path, ...] = ()
+    mappings: Mapping[str, tuple[Table, ...]] = field(default_factory=dict)
 
 
 def run(steps: Steps, message: bytes | Message, *, fallback: str = "8859/1", runner: Runner | None = None) -> Shaped:
@@ -48,14 +53,27 @@ def run(steps: Steps, message: bytes | Message, *, fallback: str = "8859/1", run
     `fallback` (0211) reads bytes without MSH-18, `runner` runs Python steps. Raises Fault where the bytes hold no
     message, a step refuses it, or a Python step fails: then nothing of it may be sent.
     """
-    if isinstance(message, bytes):
-        message = parse(message, fallback)
+    shaped = attempt(steps, parse(message, fallback) if isinstance(message, bytes) else message, runner)
+    if shaped.fault is not None:
+        raise shaped.fault
+    return shaped
+
+
+def attempt(steps: Steps, message: Message, runner: Runner | None = None) -> Shaped:
+    """As `run`, but what fails comes back as a `fault`, beside what was found until then."""
     if not steps.actions:
         return Shaped(message.raw)
-    draft = Draft(message, Carried(message), runner)
-    _run_all(draft, steps.actions)
-    raw = message.raw if draft.dropped else draft.bytes()
-    return Shaped(raw, draft.dropped, tuple(draft.remarks), tuple(draft.unmapped))
+    raw, fault = message.raw, None
+    draft: Draft | None = None
+    try:
+        draft = Draft(message, Carried(message), runner)
+        _run_all(draft, steps.actions)
+        raw = message.raw if draft.dropped else draft.bytes()
+    except Fault as found:
+        fault = found
+    if draft is None:
+        return Shaped(raw, fault=fault)
+    return Shaped(raw, draft.dropped and fault is None, tuple(draft.remarks), tuple(draft.unmapped), fault)
 
 
 def load_steps(path: Path) -> Steps:
@@ -70,7 +88,7 @@ def compile_steps(steps: Sequence[model.Step], path: Path, *keys: str | int) -> 
     """
     compiler = _Compiler(path)
     actions = compiler.all(steps, keys or ("steps",))
-    return Steps(actions, tuple(dict.fromkeys(compiler.calls)), tuple(compiler.tables))
+    return Steps(actions, tuple(dict.fromkeys(compiler.calls)), tuple(compiler.tables), compiler.mappings)
 
 
 def _run_all(draft: Draft, actions: Sequence[Action]) -> None:
@@ -87,6 +105,7 @@ class _Compiler:
         self.path = path
         self.calls: list[PythonCall] = []
         self.tables: dict[Path, dict[str, Table]] = {}
+        self.mappings: dict[str, tuple[Table, ...]] = {}
 
     def all(self, steps: Sequence[model.Step], keys: Sequence[str | int]) -> tuple[Action, ...]:
         """Each step as a function, with its number in the file (`3.1`) for its remarks."""
@@ -123,12 +142,15 @@ class _Compiler:
 
         return turns
 
-    def translate(self, step: model.TranslateStep, keys: Sequence[str | int], _: str) -> Action:
+    def translate(self, step: model.TranslateStep, keys: Sequence[str | int], label: str) -> Action:
         source = step.translate.table
-        if not isinstance(source, str):
-            return values.compile_translate(step.translate, source)
-        table = self.table(source, step.translate.column, (*keys, "translate", "table"))
-        return values.compile_translate(step.translate, table)
+        table: Table
+        if isinstance(source, str):
+            name, table = source, self.table(source, step.translate.column, (*keys, "translate", "table"))
+        else:
+            name, table = f"(in step {label})", source
+        self.mappings[name] = (*self.mappings.get(name, ()), table)
+        return values.compile_translate(step.translate, table, name)
 
     def table(self, name: str, column: str, keys: Sequence[str | int]) -> Mapping[str, str]:
         path = self.path.parent / name

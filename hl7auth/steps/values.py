@@ -82,11 +82,10 @@ def compile_join(join: Join) -> Action:
     return lambda draft: _run(draft, sources, (target,), change)
 
 
-def compile_translate(step: Translate, table: Table) -> Action:
-    """`translate`: by exact value; what the table lacks is collected."""
+def compile_translate(step: Translate, table: Table, name: str) -> Action:
+    """`translate`: by exact value; what the table lacks is collected, under its `name`."""
     source = read_place(step.field).deep()
     target = read_place(step.to).deep() if step.to else source
-    name = step.table if isinstance(step.table, str) else "(in the step)"
 
     def change(draft: Draft, found: Sequence[Spot], texts: Sequence[str]) -> list[str | None]:
         value = draft.value(texts[0])

@@ -33,7 +33,8 @@ def list_messages(connection: Connection, filters: Mapping[str, str], limit: int
 
 
 def read_message(connection: Connection, message_id: int) -> Entry:
-    """One message with its bytes (`raw`, `accept_ack`, `reply`), findings and what it changed. Raises UserError."""
+    """One message with its bytes (`raw`, `shaped` where steps made something else of it, `accept_ack`, `reply`),
+    findings and what it changed. Raises UserError."""
     row = connection.execute(select(message).where(message.c.id == message_id)).first()
     if row is None:
         raise UserError(f"there is no message {message_id}")
@@ -45,7 +46,7 @@ def read_message(connection: Connection, message_id: int) -> Entry:
         {"key": shown_key(each.key), "version": each.version, "status": each.status, "by": each.rule}
         for each in connection.execute(changed)
     ]
-    return entry | {"raw": row.raw, "accept_ack": row.accept_ack, "reply": row.reply}
+    return entry | {"raw": row.raw, "shaped": row.shaped, "accept_ack": row.accept_ack, "reply": row.reply}
 
 
 def read_raw(connection: Connection, filters: Mapping[str, str], limit: int) -> list[tuple[int, bytes]]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.domain.intent import Change
 from hl7auth.errors import UserError
-from hl7auth.flow.decision import Outcome, decide, failed
+from hl7auth.flow.decision import Disposition, Outcome, decide, failed
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
@@ -20,10 +20,11 @@ from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.known import PARTY, KnownToBatch
+from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 _MESSAGE_COLUMNS = (
     "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version",
-    "sender", "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings",
+    "sender", "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings", "shaped",
 )  # fmt: skip
 _VERSION_COLUMNS = (
     "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule",
@@ -192,6 +193,8 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     messages = [_message_row(outcome) for outcome in outcomes]
     connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)
     write_deliveries(connection, [each for outcome in outcomes for each in _deliveries(outcome)])
+    shaped = [outcome for outcome in outcomes if outcome.plan.shaping is not None]
+    write_unmapped(connection, [each for outcome in shaped for each in _unmapped(outcome)])
     changes = [(change, outcome) for outcome in outcomes for change in outcome.changes]
     if not changes:
         return
@@ -210,6 +213,14 @@ def _deliveries(outcome: Outcome) -> list[Delivery]:
     return deliveries(outcome, file.destinations, file.routes, file.order_by)
 
 
+def _unmapped(outcome: Outcome) -> list[Lacking]:
+    """The codes of a message that tables lack; of one that came before they were counted then."""
+    plan = outcome.plan
+    if plan.shaping is None or outcome.disposition is Disposition.DUPLICATE:
+        return []
+    return lacking(plan.shaping.unmapped, plan.channel.name, plan.message_id, plan.received_at)
+
+
 def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
 
@@ -221,6 +232,7 @@ def _message_row(outcome: Outcome) -> tuple[object, ...]:
         plan.message_id, plan.channel.name, plan.received_at, plan.peer, header.control_id, plan.digest,
         header.message_type, header.trigger_event, header.version, header.sending_application, header.sending_facility,
         outcome.disposition, outcome.code, outcome.duplicate_of, plan.raw, outcome.accept_ack, outcome.reply, findings,
+        plan.shaping.raw if plan.shaping is not None else None,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """The durable queue of one destination: what is due is claimed, what was answered is settled, many in one transaction.
 
-Imports sqlalchemy, flow, store.database, store.deliveries and store.delivery_table only.
+Imports sqlalchemy, flow, store.database, store.deliveries, store.delivery_table and store.unmapped only.
 
 A claim has an owner and a lease. An owner that lives renews it; when a process dies its claims run out, and whoever
 comes next has them. What decides is the database: a settlement counts only while the claim is still the settler's.
@@ -19,6 +19,7 @@ from hl7auth.flow.verdict import Act
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
 from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
+from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 LEASE = 5_000_000
 """Microseconds that a claim lasts without being renewed: so long the work of a dead process waits at most."""
@@ -168,7 +169,14 @@ class Queue:
         if told:
             events = [(each.claimed.id, now, self.owner, each.verdict.act, each.verdict.reason) for each in told]
             run_many(connection, RECORD, events)
+        write_unmapped(connection, [found for each in kept if each.unmapped for found in self._lacking(each, now)])
         return lost
+
+    def _lacking(self, settled: Settled, now: int) -> list[Lacking]:
+        """The codes that tables lacked for it; counted when it is settled, and not for each attempt."""
+        if settled.verdict.act is Act.RETRY:
+            return []
+        return lacking(settled.unmapped, self.destination, settled.claimed.message_id, now)
 
     def _not_ours(self, connection: Connection, settled: Sequence[Settled], now: int) -> list[int]:
         """The settlements that changed nothing: the claim had run out and is another's, or was settled by another."""
@@ -215,11 +223,14 @@ class Queue:
 
 
 def _raws(connection: Connection, ids: list[int]) -> dict[int, bytes]:
-    """The received bytes of messages. Apart from the claim: a server may join a fresh table the long way round."""
+    """Messages as the steps of their channel left them.
+
+    Apart from the claim: a server may join a fresh table the long way round.
+    """
     found: dict[int, bytes] = {}
     for at in range(0, len(ids), _MOST_PARAMETERS):
         some = ids[at : at + _MOST_PARAMETERS]
-        sql = f"SELECT id, raw FROM message WHERE id IN ({', '.join(['{p}'] * len(some))})"
+        sql = f"SELECT id, coalesce(shaped, raw) FROM message WHERE id IN ({', '.join(['{p}'] * len(some))})"
         rows: Any = run(connection, sql, some)
         found.update((row[0], bytes(row[1])) for row in rows)
     return found

@@ -1,8 +1,9 @@
 """The rebuild: the whole archive replayed into an empty store, which must come out as the live one.
 
-Imports sqlalchemy, flow, store, observe's floor and errors only.
+Imports sqlalchemy, flow, steps, store, observe's floor and errors only.
 
-Messages are replayed in the order of their ids, with their ids, times and channels, by the functions that took them in.
+Messages are replayed in the order of their ids, with their ids, times and channels, by the functions that took them in,
+as the steps of their channel left them then.
 The live store is only read, a portion at a time, so that a serving engine goes on; memory stays flat.
 """
 
@@ -21,6 +22,9 @@ from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import Plan, plan, refuse_frame
+from hl7auth.flow.shaping import FAILED, REFUSED
+from hl7auth.steps.faults import StepRefused
+from hl7auth.steps.run import Shaped
 from hl7auth.store.database import connect, open_database
 from hl7auth.store.journal import Journal
 from hl7auth.store.schema import authorization_version as versions
@@ -37,7 +41,8 @@ MOST_REPORTED = 1_000
 _SMALL_CACHE = "PRAGMA cache_size = -16384"  # 16 MiB
 _BEFORE_ALL = -(2**63)
 _REPLAYED = tuple(
-    message.c[name] for name in ("id", "channel", "received_at", "peer", "disposition", "code", "raw", "findings")
+    message.c[name]
+    for name in ("id", "channel", "received_at", "peer", "disposition", "code", "raw", "shaped", "findings")
 )
 _VERSION = tuple(column for column in versions.c if column.name != "current")
 _VERDICT = (message.c.id, message.c.disposition, message.c.code, message.c.duplicate_of)
@@ -198,13 +203,13 @@ def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal,
 
 
 def _plan(row: Row[Any], channel: Channel, report: Report) -> Plan:
-    """The plan of a stored message as it was made when it came; its bytes are not stored a second time."""
+    """The plan of a stored message as it was made when it came; no bytes of it are stored a second time."""
 
     def new_id() -> int:
         return int(row.id)
 
     try:
-        planned = plan(row.raw, channel, row.received_at, new_id, peer=row.peer)
+        planned = plan(row.raw, channel, row.received_at, new_id, peer=row.peer, shaped=_shaped(row, channel))
     except Exception:
         planned = None  # as the listener does with what it can not process
     reason = _broken_off(row)
@@ -212,7 +217,19 @@ def _plan(row: Row[Any], channel: Channel, report: Report) -> Plan:
         report.broken_off += 1
         reason = reason or "the message could not be processed"
         planned = refuse_frame(row.raw, reason, channel, row.received_at, new_id, row.peer)
-    return planned._replace(raw=b"")
+    shaping = planned.shaping._replace(raw=None) if planned.shaping else None
+    return planned._replace(raw=b"", shaping=shaping)
+
+
+def _shaped(row: Row[Any], channel: Channel) -> Shaped | None:
+    """What steps made of a stored message when it came. They are not run again: tables and functions change."""
+    found = json.loads(row.findings) if row.findings else []
+    fault = next((each for each in found if each["rule"] in (REFUSED, FAILED)), None)
+    if fault is not None:
+        return Shaped(row.raw, fault=StepRefused(fault["text"]))
+    if row.shaped is not None or row.disposition == "filtered":
+        return Shaped(row.shaped or row.raw, dropped=row.disposition == "filtered")
+    return Shaped(row.raw) if channel.file.steps else None
 
 
 def _broken_off(row: Row[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The tables: every message with its replies, and every version of every authorization.
+"""The tables: every message with its replies, every version of every authorization, and codes that tables lack.
 
 Imports sqlalchemy only.
 
@@ -44,6 +44,8 @@ message = Table(
     Column("accept_ack", LargeBinary),
     Column("reply", LargeBinary),
     Column("findings", Text),
+    # what the steps of the channel made of it, where that is something else: this was judged, and is sent on
+    Column("shaped", LargeBinary),
     # one index for "was this very message here before", for look-up by control id, and for the strict duplicate rule
     Index("message_control_id", "control_id", "digest"),
 )
@@ -84,4 +86,22 @@ authorization_version = Table(
         sqlite_where=text("current = 1 AND key >= '?' AND key < '@'"),
         postgresql_where=text("current = 1 AND key >= '?' AND key < '@'"),
     ),
+)
+
+unmapped_value = Table(
+    "unmapped_value",
+    metadata,
+    Column("id", BigKey, primary_key=True, autoincrement=True),
+    # the channel, or channel/destination, whose steps met it
+    Column("place", Text, nullable=False),
+    Column("code_table", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Column("done_by", Text),
+    Index("unmapped_value_key", "place", "code_table", "value", unique=True),
 )

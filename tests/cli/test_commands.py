@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hl7auth.store.database import HEAD
 from hl7auth.wire.framing import frame
 from tests.engine import answer, request
 
@@ -289,7 +290,7 @@ def test_the_database_is_made_and_checked(tmp_path: Path) -> None:
     assert document("db", "upgrade", folder=tmp_path) == {
         "database": "sqlite:///var/hl7auth.db",
         "before": None,
-        "after": "0003",
+        "after": HEAD,
     }
     assert document("db", "check", folder=tmp_path)["good"] is True
 

@@ -23,6 +23,7 @@ from hl7auth.flow.channel import (
 from hl7auth.flow.destination import Destination, Mllp
 from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
+from hl7auth.steps.model import DropStep
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.versions import VERSIONS
 
@@ -62,6 +63,8 @@ limits:
   idle_seconds: 30
   message_seconds: 2.5
 order_by: patient
+steps:
+- drop: PV1-2 = 'O'
 destinations:
   payer: {mllp: {connect: "tcp:payer.example:2575"}}
 routes:
@@ -108,6 +111,7 @@ def test_every_key_is_read(folder: Path) -> None:
         order=Order(older="park"),
         clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
         order_by="patient",
+        steps=(DropStep(drop="PV1-2 = 'O'"),),
         destinations={"payer": Destination(mllp=Mllp(connect="tcp:payer.example:2575"))},
         routes=(Route(to=("payer",), events=("RQA",)),),
     )
@@ -162,7 +166,7 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
             " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, routes,"
-            " snapshot, tells, title)",
+            " snapshot, steps, tells, title)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",

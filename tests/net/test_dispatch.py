@@ -14,6 +14,7 @@ import pytest
 
 from hl7auth.flow.verdict import read_answer
 from hl7auth.net.dispatch import Dispatcher
+from hl7auth.steps.run import Shaped
 from tests.outbox import Listener, Outbox, ack, raw
 from tests.store import postgres
 
@@ -275,15 +276,18 @@ def test_a_server_that_goes_and_comes_back_is_waited_for(tmp_path: Path) -> None
 def test_what_is_shaped_is_sent_so_and_what_can_not_be_parks(outbox: Outbox) -> None:
     outbox.put(("a", raw("C0")), ("b", raw("C1")))
 
-    def shape(content: bytes) -> bytes:
+    def shape(content: bytes) -> Shaped:
         if b"|C1|" in content:
             raise ValueError("no")
-        return content.replace(b"|C0|", b"|X0|")
+        return Shaped(content.replace(b"|C0|", b"|X0|"))
 
     with Listener() as listener:
         outbox.run(outbox.all_in("sent", "parked"), to(listener), shape=shape)
     assert listener.got == ["X0"]
-    assert outbox.rows("SELECT state, reason FROM delivery") == [("sent", "AA"), ("parked", "unshaped: ValueError")]
+    assert outbox.rows("SELECT state, reason FROM delivery") == [
+        ("sent", "AA"),
+        ("parked", "unshaped: the steps could not be run"),
+    ]
 
 
 def test_a_message_that_is_no_longer_stored_parks(outbox: Outbox) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from hl7auth.errors import Fault
-from hl7auth.steps.run import Steps, run
+from hl7auth.steps.run import Shaped, Steps, run
 from hl7auth.wire.message import parse
 from tests.steps.shaping import message, segments, shaped
 
@@ -11,7 +11,7 @@ RAW = message("PV1|1|O", "AUT|A|X", "AUT|B|Y", "AUT|C|X")
 
 
 def test_no_steps_give_the_very_bytes() -> None:
-    assert run(Steps(), RAW) == (RAW, False, (), ())
+    assert run(Steps(), RAW) == Shaped(RAW)
     assert shaped(RAW).raw is RAW
 
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hl7auth.steps.calls import Entries, PythonCall, aligned
+from hl7auth.steps.draft import Remark
 from hl7auth.steps.faults import StepFailed
+from hl7auth.steps.run import Shaped
 from tests.steps.shaping import HEAD, message, shaped
 
 STEP = {"python": "site_steps:tidy", "seconds": 1.5}
@@ -36,7 +38,7 @@ def test_the_runner_is_asked_with_segments_and_the_limit() -> None:
 
 def test_none_drops_the_message() -> None:
     found = shaped(RAW, STEP, {"set": {"PID-1": "2"}}, runner=Says(None))
-    assert found == (RAW, True, (("1", "python", "dropped by site_steps:tidy", ""),), ())
+    assert found == Shaped(RAW, True, (Remark("1", "python", "dropped by site_steps:tidy", ""),))
 
 
 @pytest.mark.parametrize(
