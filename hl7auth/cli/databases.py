@@ -1,4 +1,4 @@
-"""db upgrade and check.
+"""db upgrade, check and rebuild.
 
 Imports typer, cli.common, rich (for the progress bar), and inside the commands flow and the store.
 """
@@ -63,6 +63,27 @@ def check(
     show(result, output, _text)
     if not result["good"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT
+) -> None:
+    """Write every version of every authorization anew from the stored messages, with the engine stopped.
+
+    For a database of an older version whose keys are other ones. Either all of it is written or nothing.
+    """
+    from hl7auth.flow.channel import load_channels
+    from hl7auth.store.database import open_database, require_current, without_password
+    from hl7auth.store.renewal import renew
+
+    engine = open_database(database, create=False)
+    require_current(engine)
+    with _progress() as moved:
+        done = renew(engine, {each.name: each for each in load_channels(channels, os.environ)}, moved)
+    result = {"database": without_password(database), **done._asdict()}
+    text = "{database}: {messages} message(s) applied again, {versions_before} version(s) became {versions}"
+    show(result, output, lambda it: text.format(**it))
 
 
 def _rebuild(engine: "Engine", channels: ChannelFolder) -> "Report":

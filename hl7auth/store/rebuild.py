@@ -39,7 +39,7 @@ MOST_REPORTED = 1_000
 """Differences that are told apart; further ones are counted."""
 
 _SMALL_CACHE = "PRAGMA cache_size = -16384"  # 16 MiB
-_BEFORE_ALL = -(2**63)
+BEFORE_ALL = -(2**63)
 _REPLAYED = tuple(
     message.c[name]
     for name in ("id", "channel", "received_at", "peer", "disposition", "code", "raw", "shaped", "findings")
@@ -115,12 +115,12 @@ def rebuild(live: Engine, channels: Mapping[str, Channel], moved: Progress = sil
     Reads the messages that are there when it begins. Raises UserError where there is no room for the rebuild.
     """
     report = Report()
-    with _reader(live) as connection, _scratch() as engine:
+    with reader(live) as connection, scratch() as engine:
         journal = Journal(engine)
-        total, newest = connection.execute(select(func.count(message.c.id), func.max(message.c.id))).one()
+        total, last = extent(connection)
         connection.rollback()
-        low, done, last = _BEFORE_ALL, 0, _BEFORE_ALL if newest is None else newest
-        while (portion := _portion(connection, low, last, channels)) is not None:
+        low, done = BEFORE_ALL, 0
+        while (portion := portion_after(connection, low, last, channels)) is not None:
             _replay(portion, channels, journal, report)
             with connect(engine.execution_options(reads_only=True)) as rebuilt:
                 _compare(portion, connection, rebuilt, report)
@@ -132,8 +132,14 @@ def rebuild(live: Engine, channels: Mapping[str, Channel], moved: Progress = sil
     return report
 
 
+def extent(connection: Connection) -> tuple[int, int]:
+    """How many messages there are, and the id of the newest."""
+    total, newest = connection.execute(select(func.count(message.c.id), func.max(message.c.id))).one()
+    return total, BEFORE_ALL if newest is None else newest
+
+
 @contextmanager
-def _reader(live: Engine) -> Iterator[Connection]:
+def reader(live: Engine) -> Iterator[Connection]:
     """A connection that can not write, and sees one state of the store until its transaction ends."""
     sqlite = live.dialect.name == "sqlite"
     options: dict[str, Any] = {} if sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -147,7 +153,7 @@ def _reader(live: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _scratch() -> Iterator[Engine]:
+def scratch() -> Iterator[Engine]:
     """An empty store in the folder for temporary files; nobody misses it after a power cut."""
     with TemporaryDirectory(prefix="hl7auth-rebuild-") as folder:
         engine = open_database(f"sqlite:///{Path(folder) / 'rebuilt.db'}")
@@ -164,7 +170,7 @@ def _hurry(connection: Any, _record: object) -> None:
     connection.execute(_SMALL_CACHE)
 
 
-def _portion(connection: Connection, low: int, last: int, channels: Mapping[str, Channel]) -> Portion | None:
+def portion_after(connection: Connection, low: int, last: int, channels: Mapping[str, Channel]) -> Portion | None:
     """The next messages; fewer of large ones."""
     sizes = connection.execute(_sizes_query(low, last)).all()
     if not sizes:
@@ -197,12 +203,12 @@ def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal,
         elif row.disposition == "failed":
             report.failed += 1  # nothing of it was applied, and its sender was told so
         else:
-            plans.append(_plan(row, channels[row.channel], report))
+            plans.append(planned_again(row, channels[row.channel], report))
     if plans:
         journal.commit(plans)
 
 
-def _plan(row: Row[Any], channel: Channel, report: Report) -> Plan:
+def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
     """The plan of a stored message as it was made when it came; no bytes of it are stored a second time."""
 
     def new_id() -> int:

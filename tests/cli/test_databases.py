@@ -1,4 +1,4 @@
-"""db check --rebuild, as a person or a script uses it, on a real store."""
+"""db check --rebuild and db rebuild, as a person or a script uses it, on a real store."""
 
 import json
 import os
@@ -90,3 +90,15 @@ def test_a_password_is_never_shown(command: str) -> None:
     found = run("db", command, database="postgresql://ann:hush-hush@127.0.0.1:1/store")
     assert found.code != 0
     assert "hush-hush" not in found.out + found.err
+
+
+def test_the_versions_are_written_anew(store: Store, tmp_path: Path) -> None:
+    made = store.rows("SELECT * FROM authorization_version ORDER BY key, version")
+    store.change("UPDATE authorization_version SET rule = 'guess'")
+    found = run("db", "rebuild", "--format", "json", database=store.url)
+    assert (found.code, found.document["versions"]) == (0, len(made))
+    assert store.rows("SELECT * FROM authorization_version ORDER BY key, version") == made
+    assert f"{len(made)} version(s) became {len(made)}" in run("db", "rebuild", database=store.url).out
+    (tmp_path / "other.yaml").write_text("channel: other\nlisten: tcp:0:interface=127.0.0.1\n")
+    refused = run("db", "rebuild", "--channels", str(tmp_path), database=store.url)
+    assert (refused.code, "nothing was changed" in refused.err) == (2, True)

@@ -163,7 +163,7 @@ def test_the_live_store_is_never_written(store: Store) -> None:
     before = [store.rows(f"SELECT * FROM {table}") for table in ("message", "authorization_version")]
     assert not rebuilt(store).equal
     assert [store.rows(f"SELECT * FROM {table}") for table in ("message", "authorization_version")] == before
-    with rebuilding._reader(store.engine) as connection, pytest.raises(OperationalError, match="readonly"):
+    with rebuilding.reader(store.engine) as connection, pytest.raises(OperationalError, match="readonly"):
         connection.exec_driver_sql("DELETE FROM message")
     store.send(request(VISIT, ASKED, control_id="C9"))  # and it can be written again
     assert len(store.rows("SELECT 1 FROM message")) == 4
