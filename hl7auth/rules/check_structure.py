@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from hl7auth.rules import structure
 from hl7auth.rules.compiled import CompiledProfile
+from hl7auth.rules.dictionary import Node
 from hl7auth.rules.finding import Category, Finding, Severity
 from hl7auth.rules.rule import short
 from hl7auth.rules.section import section_of
@@ -64,27 +65,31 @@ def structure_findings(
 ) -> Iterator[Finding]:
     """The first so many, and the first error behind them."""
     counts: dict[str, int] = {}
+    header = message.header
+    root = profile.root_of(profile.structure_of(header.message_type, header.trigger_event) or "")
     reached = 0
     for listed, fault in enumerate(layout.faults):
         for segment in message.segments[reached : fault.index + 1]:
             counts[segment.name] = counts.get(segment.name, 0) + 1
         reached = max(reached, fault.index + 1)
-        is_error = _verdict(fault.fault, fault.name, profile)[0] == "error"
+        is_error = _severity(fault.fault, fault.name, profile) == "error"
         if listed <= most or is_error:
-            yield _finding(message, profile, fault, counts.get(fault.name, 0))
+            yield _finding(message, profile, fault, counts.get(fault.name, 0), root)
         if listed > most and is_error:
             return
 
 
-def _finding(message: Message, profile: CompiledProfile, fault: structure.StructureFault, occurrence: int) -> Finding:
+def _finding(
+    message: Message, profile: CompiledProfile, fault: structure.StructureFault, occurrence: int, root: Node | None
+) -> Finding:
     kind, name, segment = fault.fault, fault.name, message.segments[max(fault.index, 0)]
     start, end = message.byte_range(segment.start, segment.start + len(segment.text))
     if kind is structure.Fault.MISSING:
         occurrence, start = occurrence + 1, end
-    severity, code, text, mend = _verdict(kind, name, profile)
+    code, text, mend = _verdict(kind, name, root)
     path = name if occurrence <= 1 else f"{name}[{occurrence}]"
     location = Location(name, max(occurrence, 1))
-    finding = Finding(f"structure.{kind}", severity, path, text, code, location, start, end)
+    finding = Finding(f"structure.{kind}", _severity(kind, name, profile), path, text, code, location, start, end)
     said = profile.profile.place("structure", "essential") if name in profile.essential else ""
     return finding._replace(
         category=_CATEGORIES[kind],
@@ -95,20 +100,46 @@ def _finding(message: Message, profile: CompiledProfile, fault: structure.Struct
     )
 
 
-def _verdict(kind: structure.Fault, name: str, profile: CompiledProfile) -> tuple[Severity, str, str, str]:
-    """Severity, code of table 0357, text, and what mends it."""
+def _severity(kind: structure.Fault, name: str, profile: CompiledProfile) -> Severity:
     usual: Severity = "error" if name in profile.essential else "warning"
     if kind is structure.Fault.UNKNOWN:
         # receivers ignore what they do not know (chapter 2, 2.10), and a Z segment is nobody's mistake
         usual = "information" if name.startswith("Z") else "warning"
+    return profile.severity_of(f"structure.{kind}", usual)
+
+
+def _verdict(kind: structure.Fault, name: str, root: Node | None) -> tuple[str, str, str]:
+    """Code of table 0357, text, and what mends it."""
+    if kind is structure.Fault.UNKNOWN:
         text = f"{name} is not part of this message structure and is left out of account"
-        code, mend = "199", f"Leave {name} out, or agree on a profile that has it."
-    elif kind is structure.Fault.TOO_MANY:
-        code, text = "198", f"{name} occurs more often than the message structure allows"
-        mend = f"Send {name} once less often here, or in a group of its own."
-    elif kind is structure.Fault.MISSING:
-        code, text, mend = "100", f"{name} is required here and is missing", f"Send {name} behind this segment."
-    else:
-        code, text = "100", f"{name} is out of place in the message structure"
-        mend = f"Send {name} where the message structure has it."
-    return profile.severity_of(f"structure.{kind}", usual), code, text, mend
+        return "199", text, f"Leave {name} out, or agree on a profile that has it."
+    if kind is structure.Fault.TOO_MANY:
+        text = f"{name} occurs more often than the message structure allows"
+        return "198", text, f"Send {name} once less often here, or in a group of its own."
+    if kind is structure.Fault.MISSING:
+        return "100", f"{name} is required here and is missing", f"Send {name} behind this segment."
+    places = dict.fromkeys(_places(root, name, "", "")) if root is not None else {}
+    where = ", or ".join(list(places)[:_TOLD]) or "where the message structure has it"
+    return "100", f"{name} is out of place in the message structure", f"Send {name} {where}."
+
+
+_TOLD = 3
+"""Places that fit into a sentence."""
+
+
+def _places(node: Node, name: str, behind: str, before: str) -> Iterator[str]:
+    """Where the structure has a segment, `behind AUT and before PID`; for a group's first one, where the group is."""
+    for number, child in enumerate(node.children):
+        following = node.children[number + 1 : number + 2]
+        after = _first_name(following[0]) if following else before if node.max == 1 else ""
+        if child.children:
+            yield from _places(child, name, behind, after)
+        elif child.name == name:
+            after = before if behind and not number else after
+            said = (f"behind {behind}" if behind else "", f"before {after}" if after else "")
+            yield " and ".join(filter(None, said))
+        behind = _first_name(child)
+
+
+def _first_name(node: Node) -> str:
+    return _first_name(node.children[0]) if node.children else node.name

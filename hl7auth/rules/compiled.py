@@ -69,9 +69,13 @@ class CompiledProfile:
         """The Layout of a message with these segment names. Raises KeyError for an unknown structure."""
         return layout_of(self.structures.get(structure) or self.dictionary.structures[structure], names)
 
+    def root_of(self, structure: str) -> Node | None:
+        """The structure of that name, the profile's own or the dictionary's; None where there is none."""
+        return self.structures.get(structure) or self.dictionary.structures.get(structure)
+
     def has_structure(self, structure: str) -> bool:
         """True when a message can be laid out by it."""
-        return structure in self.structures or structure in self.dictionary.structures
+        return self.root_of(structure) is not None
 
     def severity_of(self, rule: str, severity: Severity) -> Severity:
         """What a breach of a rule is that belongs to no element: as the profile says, else as usual."""

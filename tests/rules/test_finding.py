@@ -173,3 +173,28 @@ def test_notes_and_structure_have_a_category_and_a_way_out() -> None:
         "structure.unexpected": ("unexpected", 5, True),
         "structure.cardinality": ("cardinality", 6, True),
     }
+
+
+@pytest.mark.parametrize(
+    ("lines", "mend"),
+    [
+        ("PRD|RP|Moss\rPID|||1||Quill\rRF1|||||O|R1", "Send RF1 behind MSH and before AUT."),
+        ("PRD|RP|Moss\rPID|||1||Quill\rAUT||A", "Send AUT behind RF1 and before PRD, or behind PR1."),
+        ("PID|||1||Quill\rPRD|RP|Moss", "Send PRD behind AUT and before PID."),
+        ("PRD|RP|Moss\rPID|||1||Quill\rPV2", "Send PV2 behind PV1 and before NTE."),
+        ("PRD|RP|Moss", "Send PID behind this segment."),
+        ("PRD|RP|Moss\rPID|||1||Quill\rPID|||1||Quill", "Send PID once less often here, or in a group of its own."),
+    ],
+)
+def test_who_puts_a_segment_in_the_wrong_place_is_told_the_right_one(lines: str, mend: str) -> None:
+    message, profile = parse(f"{head('2.3')}\r{lines}".encode()), compiled("referral", "2.3")
+    layout = profile.layout("RQA_I08", tuple(segment.name for segment in message.segments))
+    assert mend in [each.mend for each in check(message, profile, layout) if each.rule.startswith("structure.")]
+
+
+def test_the_right_place_in_a_structure_of_a_partner_s_own() -> None:
+    lines = "MSA|AA|1\rPRD|PS|Moss\rPID|||1||Quill\rPR1|1||99213||20260401\rZIN|Y"
+    message, profile = parse(f"{head('2.4', 'ZPA^Z02')}\r{lines}".encode()), compiled("network-zqa", "2.4")
+    layout = profile.layout("ZPA_Z02", tuple(segment.name for segment in message.segments))
+    mends = [each.mend for each in check(message, profile, layout) if each.rule == "structure.sequence"]
+    assert mends == ["Send ZIN behind IN1 and before DG1."]
