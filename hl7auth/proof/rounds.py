@@ -24,7 +24,8 @@ from hl7auth.proof.verdict import Verdict
 from hl7auth.store.database import connect, open_database
 
 START_SECONDS = 30.0
-DRAIN_SECONDS = 120.0
+STALLED_SECONDS = 60.0
+"""A queue from which nothing goes out for so long stands still: the retries pause for one second at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +133,14 @@ def _look(trial: Trial, verdict: Verdict) -> None:
 
 
 def _until_sent(url: str) -> None:
-    engine, last = open_database(url), monotonic() + DRAIN_SECONDS
-    waiting = 1
+    """Waits as long as the queue gets shorter."""
+    engine, waiting, last = open_database(url), -1, monotonic() + STALLED_SECONDS
     while waiting and monotonic() < last:
         sleep(0.1)
         with connect(engine) as connection:
-            waiting = connection.exec_driver_sql(_WAITING).scalar() or 0
+            left = connection.exec_driver_sql(_WAITING).scalar() or 0
+        if left != waiting:
+            waiting, last = left, monotonic() + STALLED_SECONDS
     engine.dispose()
 
 

@@ -37,10 +37,13 @@ class Verdict:
 
     def _compare(self, connection: Connection) -> None:
         effects = self._effects(connection)
-        for row in _rows(connection, _MESSAGES):
-            if row[0] not in self._looked_at:
-                self._looked_at.add(row[0])
-                self._message(row, effects.get(row[0], []))
+        new = [
+            row[0] for row in _rows(connection, "SELECT id FROM message ORDER BY id") if row[0] not in self._looked_at
+        ]
+        for number in new:
+            self._looked_at.add(number)
+            for row in _rows(connection, f"{_MESSAGE} {number}"):
+                self._message(row, effects.get(number, []))
         self._gaps(effects)
 
     def _message(self, row: Any, effects: list[tuple[str, int]]) -> None:
@@ -119,7 +122,7 @@ class Verdict:
         return sum(each.control_id in self.accepted for each in sent)
 
 
-_MESSAGES = "SELECT id, control_id, disposition, accept_ack, reply FROM message ORDER BY id"
+_MESSAGE = "SELECT id, control_id, disposition, accept_ack, reply FROM message WHERE id ="
 _VERSIONS = "SELECT message_id, key, version FROM authorization_version"
 _DELIVERIES = "SELECT message_id, state FROM delivery WHERE part = 0"
 
