@@ -1,0 +1,154 @@
+"""What is fuzzed: each target takes bytes, knows what may be raised for them, and asserts what always holds.
+
+Targets are named after what they feed. `run.py` beside this file feeds them for a time; the tests, for a moment.
+"""
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from hl7auth.errors import Fault, UserError
+from hl7auth.exchange.markup import read_source
+from hl7auth.flow.channel import Channel, ChannelFile, find_channel
+from hl7auth.flow.decision import decide
+from hl7auth.flow.intake import plan
+from hl7auth.flow.trial import TRIAL_TIME, Memory
+from hl7auth.resources import shipped
+from hl7auth.rules.check import MAX_FINDINGS
+from hl7auth.rules.predicate import compile_condition
+from hl7auth.rules.profile_model import Profile
+from hl7auth.rules.strict_yaml import load_with_lines
+from hl7auth.wire.ack import read_msa
+from hl7auth.wire.batch import split, split_blocks
+from hl7auth.wire.framing import Deframer, Frame, frame
+from hl7auth.wire.message import canonical, parse
+
+Target = Callable[[bytes], None]
+
+FOLDER = Path(__file__).parent
+SMALL = 4_096
+
+
+def framing(data: bytes) -> None:
+    """However the bytes of a connection are cut into reads, the frames are the same, and what is held is bounded."""
+    cut = data[0] % 7 + 1 if data else 1
+    for lenient in (True, False):
+        whole, pieces = Deframer(SMALL, lenient), Deframer(SMALL, lenient)
+        found = [*whole.feed(data), *whole.flush(), *whole.close()]
+        slowly: list[Frame] = []
+        for at in range(0, len(data), cut):
+            slowly += pieces.feed(data[at : at + cut])
+            assert pieces.buffered <= SMALL + 16
+        assert [*slowly, *pieces.flush(), *pieces.close()] == found
+    held = Deframer().feed(frame(b"MSH|" + data.replace(b"\x1c", b"").replace(b"\x0b", b"")))
+    assert len(held) == 1
+
+
+def message(data: bytes) -> None:
+    """What can be parsed is whole, and its canonical text does not change by being read again."""
+    try:
+        parsed = parse(data)
+    except Fault:
+        return
+    for segment in parsed.segments:
+        assert parsed.text[segment.start : segment.start + len(segment.text)] == segment.text
+        first, last = parsed.byte_range(segment.start, segment.start + len(segment.text))
+        assert 0 <= first <= last <= len(parsed.raw)
+        for number in range(len(segment.fields) + 1):
+            segment.value(number)
+            segment.components(number, 3)
+    assert canonical(parsed)
+
+
+def engine(data: bytes) -> None:
+    """Whatever is sent is planned and decided, twice with the same end, and its findings are bounded."""
+    memory, new_id = Memory(), itertools.count(1).__next__
+    for _ in range(2):
+        outcome = decide(plan(data, _channel(), TRIAL_TIME, new_id), memory)
+        assert len(outcome.findings) <= MAX_FINDINGS + 20
+        for reply in outcome.replies:
+            assert reply.startswith(b"MSH")
+            assert b"\x0b" not in reply
+            assert b"\x1c" not in reply
+        memory.apply(outcome)
+
+
+def ack(data: bytes) -> None:
+    """The reader of replies reads anything."""
+    found = read_msa(data.decode("utf-8", "replace"))
+    assert found is None or "\r" not in found.control_id
+
+
+def batch(data: bytes) -> None:
+    """A file read at once and in blocks holds the same messages, each of them bytes of the file."""
+    found = split(data)
+    assert all(each in data or b"\r" in each or b"\n" in each for each in found.messages)
+    size = data[0] + 1 if data else 1
+    if data[:size].lstrip()[:1] not in (b"", b"\x0b"):
+        blocks = (data[at : at + size] for at in range(0, len(data), size))
+        in_blocks = [each for part in split_blocks(blocks) for each in part.messages]
+        assert len(in_blocks) == len(found.messages) or b"\x0b" in data or b"\x1c" in data
+
+
+def profile_yaml(data: bytes) -> None:
+    """A profile file is read, or refused in one sentence."""
+    _refused(lambda: load_with_lines(Path("fuzz.yaml"), Profile, data.decode("utf-8", "replace")))
+
+
+def channel_yaml(data: bytes) -> None:
+    """A channel file is read, or refused in one sentence."""
+    _refused(lambda: load_with_lines(Path("fuzz.yaml"), ChannelFile, data.decode("utf-8", "replace")))
+
+
+def condition(data: bytes) -> None:
+    """The condition language is compiled, or the place of a mistake is told."""
+    try:
+        compile_condition(data.decode("utf-8", "replace"))
+    except ValueError as error:
+        said = str(error)
+    else:
+        said = "compiled"
+    assert said
+
+
+def markup(data: bytes) -> None:
+    """XML of others is read, or refused in one sentence."""
+    _refused(lambda: read_source("fuzz.xml", data))
+
+
+TARGETS: dict[str, Target] = {
+    each.__name__: each
+    for each in (framing, message, engine, ack, batch, profile_yaml, channel_yaml, condition, markup)
+}
+
+
+def seeds(name: str) -> list[bytes]:
+    """Where a target begins: its corpus, and what is shipped of its kind."""
+    own = [path.read_bytes() for path in sorted((FOLDER / "corpus" / name).glob("*"))]
+    samples = [path.read_bytes() for path in sorted(shipped("sample_messages").glob("*.hl7"))[::7]]
+    shipped_ones: dict[str, list[bytes]] = {
+        "framing": [frame(each) for each in samples],
+        "message": samples,
+        "engine": samples,
+        "ack": samples,
+        "batch": samples,
+        "profile_yaml": [(shipped("profiles") / "aut-standard.yaml").read_bytes()],
+        "channel_yaml": [(shipped("channels") / "referral-intake.yaml").read_bytes()],
+    }
+    return own + shipped_ones.get(name, [])
+
+
+def _refused(read: Callable[[], object]) -> None:
+    try:
+        read()
+    except UserError as error:
+        said = str(error)
+    else:
+        said = "read"
+    assert said
+
+
+@cache
+def _channel() -> Channel:
+    return find_channel("referral-intake")
