@@ -25,6 +25,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_reach import choices
 from hl7auth.net.board import Board, batch_figures, channel_figures
 from hl7auth.net.door import Door
+from hl7auth.net.entrance import entrance
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpFactory
 from hl7auth.net.lookout import Sources
@@ -132,8 +133,8 @@ class Server:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
         shown = await self._seen.start() if self._seen is not None else ""
         for number, channel in enumerate(self._channels):
-            endpoint = _endpoint(self._reactor, channel)
-            port = await _listen(endpoint, channel, self._service.factory(number, channel))
+            endpoint, factory = _endpoint(self._reactor, channel), self._service.factory(number, channel)
+            port = await _listen(endpoint, channel, entrance(factory))
             self._ports.append(port)
             self._announce(_listening(channel, port))
         self._service.outgoing.start()
@@ -262,6 +263,7 @@ class Worker:
         self._pair = Pair(reactor, end, self._take, self._end)
         for number, channel in enumerate(setup.channels):
             self._service.factory(number, channel, self._leaver(number))
+        self._entrances = [entrance(factory) for factory in self._service.factories]
 
     async def start(self) -> None:
         """Tells the parent. An interrupt from the keyboard reaches us too, but it is the parent who ends us."""
@@ -286,7 +288,7 @@ class Worker:
         assert descriptor is not None
         with socket.socket(fileno=descriptor) as connection:
             try:
-                self._reactor.adoptStreamConnection(descriptor, connection.family, self._service.factories[number])
+                self._reactor.adoptStreamConnection(descriptor, connection.family, self._entrances[number])
             except OSError:
                 self._pair.say(number)  # it ended on its way
 

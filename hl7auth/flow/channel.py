@@ -1,7 +1,7 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules, steps, wire,
-resources and errors only.
+Imports domain.terms, flow.admission, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules,
+steps, wire, resources and errors only.
 """
 
 from collections.abc import Collection
@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
+from hl7auth.flow.admission import Receiver, Sender, network
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, load_filled
 from hl7auth.flow.destination import NAME, Destination, OrderBy
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
@@ -45,9 +46,13 @@ class Framing(Strict):
 
 
 class Limits(Strict):
-    """Bounds on connections: how many, and the seconds one may be silent or take for one message."""
+    """Bounds on connections: how many, and the seconds one may be silent or take for one message.
+
+    `handshake_seconds` is how long the header of a load balancer may take, and how long the handshake of TLS.
+    """
 
     connections: int = Field(512, ge=1, le=65_536)
+    handshake_seconds: float = Field(10, gt=0)
     idle_seconds: float = Field(600, gt=0)
     message_seconds: float = Field(60, gt=0)
 
@@ -55,8 +60,16 @@ class Limits(Strict):
 class Accepts(Strict):
     """Which messages, versions (MSH-12) and processing ids (MSH-11) come in; others get the refusal of HL7.
 
-    Without `messages` those of chapter 11 come in, and those of the profile's dialect.
+    Without `messages` those of chapter 11 come in, and those of the profile's dialect. `networks` are where connections
+    may come from; others are closed at once. `load_balancers` are networks whose connections begin with a header of the
+    PROXY protocol: the client that it names is the peer, and nobody else may connect. `senders` (MSH-3 and MSH-4) and
+    `receivers` (MSH-5 and MSH-6) are whom messages may be from and for; others are refused with 103.
     """
+
+    networks: tuple[str, ...] = ()
+    load_balancers: tuple[str, ...] = ()
+    senders: tuple[Sender, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
 
     messages: tuple[str, ...] = tuple(SUPPORTED)
     versions: tuple[str, ...] = VERSIONS
@@ -66,6 +79,11 @@ class Accepts(Strict):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _all_in(names, VERSIONS, "version")
+
+    @field_validator("networks", "load_balancers")
+    @classmethod
+    def _networks(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(network, texts))
 
 
 class Clocks(Strict):

@@ -22,6 +22,8 @@ class Ending(StrEnum):
     BROKEN_FRAMES = "broken frames"
     SLOW = "slow"
     IDLE = "idle"
+    NETWORK = "network"
+    PROXY = "proxy"
 
 
 class Standing(StrEnum):

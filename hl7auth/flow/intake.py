@@ -28,6 +28,7 @@ from hl7auth.domain.authorization import (
 from hl7auth.domain.dialect import translated, without_absent
 from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault
+from hl7auth.flow.admission import strangers
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
 from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
@@ -122,6 +123,9 @@ def plan(
         location = Location("MSH", field=2) if fault.location == "MSH-2" else None
         refusal = Refusal("AR", (Problem(fault.code, str(fault), location),))
         return Plan(message_id, channel, now, raw, peer, header, delimiters, ORIGINAL, reply_ids, refusal=refusal)
+    accepts = channel.file.accepts
+    if (accepts.senders or accepts.receivers) and (stranger := refused_stranger(message, channel)):
+        return _unplanned(message, stranger, channel, now, message_id, reply_ids, peer)
     if shaped is None and not channel.file.steps:
         return _plan_message(message, channel, now, message_id, reply_ids, peer)
     shaped = shaped or shape(message, channel)
@@ -129,11 +133,21 @@ def plan(
     if isinstance(copy, Message):
         planned = _plan_message(copy, channel, now, message_id, reply_ids, peer)
     else:
-        header, failed = message.header, Refusal("AE", (copy,)) if copy else None
-        dialect = resolved(channel.file.profile_of(message)).dialect
-        common = (message_id, channel, now, raw, peer, header, message.delimiters, handshake(header), reply_ids)
-        planned = Plan(*common, message, refusal=failed, dialect=dialect)
+        failed = Refusal("AE", (copy,)) if copy else None
+        planned = _unplanned(message, failed, channel, now, message_id, reply_ids, peer)
     return as_received(planned, message, shaped, digest(message, channel) if planned.intent else 0)
+
+
+def refused_stranger(message: Message, channel: Channel, names: Sequence[str] | None = None) -> Refusal | None:
+    """Why a message is refused for who it is from or for, as it came and before any step; None where it is not.
+
+    `names` are those of the client certificate that it came under. An acknowledgement is nobody's to answer.
+    """
+    accepts = channel.file.accepts
+    if message.header.message_type in ACKNOWLEDGMENTS:
+        return None
+    problems = tuple(strangers(message.header, message.delimiters, accepts.senders, accepts.receivers, names))
+    return Refusal("AR", problems) if problems else None
 
 
 def refuse_frame(
@@ -159,6 +173,22 @@ def salvage(raw: bytes) -> tuple[Header, Delimiters]:
         fields = line.split(line[3])
         control_id = fields[9] if len(fields) > 9 and fields[9].isprintable() else ""
         return _NO_HEADER._replace(control_id=control_id, raw_control_id=escape(control_id, Delimiters())), Delimiters()
+
+
+def _unplanned(
+    message: Message,
+    refusal: Refusal | None,
+    channel: Channel,
+    now: int,
+    message_id: int,
+    reply_ids: tuple[str, str],
+    peer: str,
+) -> Plan:
+    """A message that is not looked at any further: it is refused, or dropped."""
+    dialect = resolved(channel.file.profile_of(message)).dialect
+    header = message.header
+    common = (message_id, channel, now, message.raw, peer, header, message.delimiters, handshake(header), reply_ids)
+    return Plan(*common, message, refusal=refusal, dialect=dialect)
 
 
 def _plan_message(

@@ -37,6 +37,7 @@ TABLE: Mapping[str, Act] = {
     "AE 206": Act.RETRY,  # the record is locked
     "AE 207": Act.RETRY,  # an internal error: nothing was applied
     "AR": Act.RETRY,  # for reasons unrelated to its content: out of service
+    "AR 103": Act.PARK,  # a sender or receiver that nobody knows there
     "AR 200": Act.PARK,  # its type, event, processing id or version: those never change
     "AR 201": Act.PARK,
     "AR 202": Act.PARK,

@@ -1,6 +1,6 @@
 """The listening port of a channel where workers serve: accepts, counts, and hands on.
 
-Imports twisted, flow, net.board and observe only.
+Imports twisted, flow, net.board, net.refusals and observe only.
 """
 
 import logging
@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import Ending
-from hl7auth.net.board import ENDING, Board, Slots
+from hl7auth.net.board import Board, Slots
+from hl7auth.net.refusals import Refusals
 from hl7auth.observe import log
 
 HOLD_SECONDS = 0.25
@@ -50,7 +51,8 @@ class Door:
         self.open = 0
         self._reactor = reactor
         self._hand = hand
-        self._slots = Board(1).channel(0) if slots is None else slots
+        slots = Board(1).channel(0) if slots is None else slots
+        self._refusals = Refusals(channel.name, reactor.seconds, slots)
         self._held: deque[tuple[socket.socket, float]] = deque()
         self._retry: Any = None
         self._reading = False
@@ -131,8 +133,7 @@ class Door:
             self._read(not self._reading)
 
     def _refuse(self, connection: socket.socket) -> None:
-        self._slots[ENDING[Ending.TOO_MANY]] += 1
-        log("connection.refused", "too many connections", channel=self.channel.name)
+        self._refusals.add(Ending.TOO_MANY, "too many connections", _host(connection))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
 
     def _read(self, wanted: bool) -> None:
@@ -149,3 +150,12 @@ class Door:
         self._read(False)
         self._cancel_retry()
         self._retry = self._reactor.callLater(_EXHAUSTED_SECONDS, self._place)
+
+
+def _host(connection: socket.socket) -> str:
+    """Who has connected; nobody, where it is gone already or has no address."""
+    try:
+        found = connection.getpeername()
+    except OSError:
+        return ""
+    return str(found[0]) if isinstance(found, tuple) else ""

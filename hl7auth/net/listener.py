@@ -20,6 +20,7 @@ from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
+from hl7auth.net.refusals import Refusals
 from hl7auth.net.shaping import Preparing
 from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
@@ -86,7 +87,7 @@ class MllpConnection(Protocol):
         self._owner = factory
         framing = factory.channel.file.framing
         self._deframer = Deframer(framing.max_bytes, framing.lenient)
-        self._peer = peer
+        self.peer = peer
         self._held = 0
         self._received: deque[Frame] = deque()
         self._pending = 0
@@ -201,11 +202,11 @@ class MllpConnection(Protocol):
         reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
         try:
             if not received.refused:
-                return plan(received.payload, channel, now(), intake.new_id, received.notes, self._peer, shaped)
+                return plan(received.payload, channel, now(), intake.new_id, received.notes, self.peer, shaped)
         except Exception:
             log("plan.failed", "a message could not be planned", level=logging.ERROR, error=True, channel=channel.name)
             reason = "the message could not be processed"
-        return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self._peer)
+        return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self.peer)
 
     def _submit(self, received: Frame) -> None:
         if received.payload in _NO_MESSAGE:
@@ -307,6 +308,7 @@ class MllpFactory(Factory):
         self._left = left
         self.connections: set[MllpConnection] = set()
         self.slots = Board(1).channel(0) if slots is None else slots
+        self.refusals = Refusals(channel.name, intake.reactor.seconds, self.slots)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
@@ -316,8 +318,7 @@ class MllpFactory(Factory):
     def admit(self, connection: MllpConnection) -> bool:
         """Takes a connection in, unless there are as many as the channel allows."""
         if len(self.connections) >= self.channel.file.limits.connections:
-            self.slots[ENDING[Ending.TOO_MANY]] += 1
-            log("connection.refused", "too many connections", channel=self.channel.name)
+            self.refusals.add(Ending.TOO_MANY, "too many connections", connection.peer)
             return False
         self.connections.add(connection)
         return True
@@ -325,5 +326,9 @@ class MllpFactory(Factory):
     def leave(self, connection: MllpConnection) -> None:
         """Forgets a connection."""
         self.connections.discard(connection)
+        self.gone()
+
+    def gone(self) -> None:
+        """Tells that a connection has ended, or was not taken."""
         if self._left is not None:
             self._left()

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from hl7auth.domain.terms import Action, Order, Snapshot
 from hl7auth.errors import ConfigError, UserError
+from hl7auth.flow.admission import Receiver, Sender
 from hl7auth.flow.channel import (
     SUPPORTED,
     Accepts,
@@ -37,6 +38,10 @@ accepts:
   messages: [RQA, RPA]
   versions: ["2.5", "2.8"]
   processing_ids: [P, T]
+  networks: [10.1.0.0/16]
+  load_balancers: [10.1.0.5]
+  senders: [{application: EHR, facility: "N*"}]
+  receivers: [{facility: SOUTH}]
 errors: accept
 tells: warnings
 duplicates: strict
@@ -62,6 +67,7 @@ limits:
   connections: 8
   idle_seconds: 30
   message_seconds: 2.5
+  handshake_seconds: 5
 order_by: patient
 steps:
 - drop: PV1-2 = 'O'
@@ -99,13 +105,21 @@ def test_every_key_is_read(folder: Path) -> None:
         title="Referrals of the north",
         listen="tcp:4001:interface=127.0.0.1",
         profile="aut-standard",
-        accepts=Accepts(messages=("RQA", "RPA"), versions=("2.5", "2.8"), processing_ids=("P", "T")),
+        accepts=Accepts(
+            messages=("RQA", "RPA"),
+            versions=("2.5", "2.8"),
+            processing_ids=("P", "T"),
+            networks=("10.1.0.0/16",),
+            load_balancers=("10.1.0.5",),
+            senders=(Sender(application="EHR", facility="N*"),),
+            receivers=(Receiver(facility="SOUTH"),),
+        ),
         errors="accept",
         tells="warnings",
         duplicates="strict",
         fallback_charset="8859/15",
         framing=Framing(lenient=False, max_bytes=65_536),
-        limits=Limits(connections=8, idle_seconds=30, message_seconds=2.5),
+        limits=Limits(connections=8, idle_seconds=30, message_seconds=2.5, handshake_seconds=5),
         snapshot=Snapshot(scope="message", delete_pattern=("first_field", "key"), empty="keep"),
         action=Action(mixed="act", same_again="accept", contradiction="warn"),
         order=Order(older="park"),

@@ -19,10 +19,10 @@ from hl7auth.flow.verdict import (
 
 NOW = 1_000_000_000
 EXPECTED = {
-    "AA": "sent", "CA": "sent", "AE": "park", "AE 206": "retry", "AE 207": "retry", "AR": "retry", "AR 200": "park",
-    "AR 201": "park", "AR 202": "park", "AR 203": "park", "CE": "park", "CE 206": "retry", "CE 207": "retry",
-    "CR": "park", "CR 207": "retry", "written": "sent", "timeout": "retry", "closed": "retry", "unreadable": "retry",
-    "failed": "retry", "unshaped": "park", "filtered": "skip",
+    "AA": "sent", "CA": "sent", "AE": "park", "AE 206": "retry", "AE 207": "retry", "AR": "retry", "AR 103": "park",
+    "AR 200": "park", "AR 201": "park", "AR 202": "park", "AR 203": "park", "CE": "park", "CE 206": "retry",
+    "CE 207": "retry", "CR": "park", "CR 207": "retry", "written": "sent", "timeout": "retry", "closed": "retry",
+    "unreadable": "retry", "failed": "retry", "unshaped": "park", "filtered": "skip",
     "HTTP 2": "sent", "HTTP 3": "park", "HTTP 4": "park", "HTTP 401": "stop",
     "HTTP 403": "stop", "HTTP 404": "stop", "HTTP 405": "stop", "HTTP 408": "retry", "HTTP 425": "retry",
     "HTTP 429": "retry", "HTTP 5": "retry",
