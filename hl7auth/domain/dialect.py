@@ -2,14 +2,17 @@
 
 Imports wire, rules and domain only.
 
-Such a segment behind a PR1 speaks of that line; one at message level of the whole, whose status is that of its lines
-wherever these have one: the header never overrides a line.
+Such a segment behind a PR1 speaks of that line; one at message level of the whole, and of the lines that say nothing of
+their own. Where lines have a code, the status of the whole is that of its lines: the header never overrides a line.
 """
 
+from typing import NamedTuple
+
 from hl7auth.domain.authorization import Aut, Line
-from hl7auth.domain.status import Status, of_lines
+from hl7auth.domain.status import DECIDING, Status, decided, of_lines
 from hl7auth.domain.values import Values, read_code
 from hl7auth.rules.dialect import Dialect
+from hl7auth.rules.profile import StatusMap
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
 from hl7auth.wire.ack import Location
 from hl7auth.wire.message import NULL, Message, Segment
@@ -20,22 +23,47 @@ Said = dict[int, dict[str, tuple[Segment, int]]]
 """The partner's segments by the index of their PR1 (or MESSAGE) and their name, with their occurrence."""
 
 
-def translated(
-    message: Message, layout: Layout, top: Aut | None, lines: list[Line], dialect: Dialect, payer: str
-) -> tuple[Aut | None, list[Line]]:
-    """The message-level AUT and the lines with numbers and decisions as the dialect has them. `payer` is what the
+class Speech(NamedTuple):
+    """How a message is to be understood: `names` is what AUT-14 means where AUT decides for itself, `payer` what the
     partner's own numbers are unique in."""
+
+    dialect: Dialect
+    names: StatusMap
+    payer: str
+    is_answer: bool
+
+
+def translated(
+    message: Message, layout: Layout, top: Aut | None, lines: list[Line], speech: Speech
+) -> tuple[Aut | None, list[Line]]:
+    """The message-level AUT and the lines with numbers and decisions as the dialect has them."""
+    dialect = speech.dialect
     said = _own_segments(message, layout, dialect)
     places = [index for index, segment in enumerate(message.segments) if segment.name == "PR1"]
     lines = [
-        line._replace(aut=_spoken(line.aut, said.get(at, {}), dialect, payer))
-        for at, line in zip(places, lines, strict=True)
+        line._replace(aut=_spoken(line.aut, said.get(at, {}), speech)) for at, line in zip(places, lines, strict=True)
     ]
-    top = _spoken(top, said.get(MESSAGE, {}), dialect, payer)
-    decided = [Status(line.aut.decision) for line in lines if line.aut and line.aut.decision]
-    if top is not None and decided and (top.decision or dialect.status):
-        top = top._replace(decision=of_lines(decided))
+    top = _spoken(top, said.get(MESSAGE, {}), speech)
+    header = top.decision if top else ""
+    has_codes = any(line.aut and line.aut.decision for line in lines)
+    if header:
+        lines = [_under(line, header) for line in lines]
+    if top is not None and has_codes:
+        told = [_told(line.aut, speech.names) for line in lines if line.aut]
+        told += [Status(header)] if header and len(told) < len(lines) else []
+        top = top._replace(decision=of_lines(told))
     return top, lines
+
+
+def _under(line: Line, header: str) -> Line:
+    """The line, decided by the header's code if it says nothing of its own."""
+    if line.aut is None or line.aut.decision or not DECIDING.isdisjoint(line.aut.values):
+        return line
+    return line._replace(aut=line.aut._replace(decision=header))
+
+
+def _told(aut: Aut, names: StatusMap) -> Status:
+    return Status(aut.decision) if aut.decision else decided(aut.values, bool(aut.number), names)
 
 
 def without_absent(patient: Values, dialect: Dialect) -> Values:
@@ -61,16 +89,21 @@ def _own_segments(message: Message, layout: Layout, dialect: Dialect) -> Said:
     return said
 
 
-def _spoken(aut: Aut | None, own: dict[str, tuple[Segment, int]], dialect: Dialect, payer: str) -> Aut | None:
-    """The AUT with what the partner's segments add; where there is none, what they say alone."""
+def _spoken(aut: Aut | None, own: dict[str, tuple[Segment, int]], speech: Speech) -> Aut | None:
+    """The AUT with what the partner's segments add; where there is none, what they say alone.
+
+    In an answer a segment with neither a number nor a code says nothing, and decides nothing anew.
+    """
+    dialect = speech.dialect
     if aut is None:
         if not own:
             return None
         segment, occurrence = next(iter(own.values()))
-        aut = Aut(segment, occurrence, "", "", "", "", {})
+        said = _spoken(Aut(segment, occurrence, "", "", "", "", {}), own, speech)
+        return said if said and (said.number or said.decision or not speech.is_answer) else None
     number, assigner, number_at = _number(aut, own, dialect)
     if number and not assigner and dialect.own_numbers:
-        assigner = payer
+        assigner = speech.payer
     return _decided(aut._replace(number=number, assigner=assigner, number_at=number_at), own, dialect)
 
 

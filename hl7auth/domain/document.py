@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hl7auth.domain.authorization import Aut, Claim, Line, line_values
 from hl7auth.domain.lines import matched
-from hl7auth.domain.status import UNDECIDED, Status, decided, of_lines
+from hl7auth.domain.status import UNDECIDED, Status, decided, named, of_lines
 from hl7auth.domain.values import AUT_FIELDS, Values
 from hl7auth.rules.profile import StatusMap
 
@@ -65,7 +65,7 @@ def _over(past: Past, claim: Claim, context: Values, names: StatusMap, assumed: 
     old = past.document
     context = {key: value or old.get(key, value) for key, value in context.items()}
     if past.keeps or any(line.aut and line.aut.deletes for line in claim.lines):
-        claim = _filled_up(claim, old, past.keeps)
+        claim = _filled_up(claim, old, names, past.keeps)
     document = build(claim, context, names, assumed)
     if past.lines_stay and old.get("lines"):
         document["lines"] = _lines_that_stay(old, assumed)
@@ -84,7 +84,7 @@ def _lines_that_stay(old: Document, assumed: Status | None) -> list[Values]:
     return lines
 
 
-def _filled_up(claim: Claim, old: Document, keeps: bool) -> Claim:
+def _filled_up(claim: Claim, old: Document, names: StatusMap, keeps: bool) -> Claim:
     """The claim with the stored values where its fields are empty; what it deletes stays deleted.
 
     A line that is deleted as a whole keeps what it said, as all that is cancelled does.
@@ -92,20 +92,28 @@ def _filled_up(claim: Claim, old: Document, keeps: bool) -> Claim:
     stored = old.get("lines", [])
     places = matched(stored, claim.lines)
     lines = [
-        line._replace(aut=_over_values(line.aut, stored[place]))
+        line._replace(aut=_over_values(line.aut, stored[place], names))
         if _is_filled(line.aut, keeps) and place is not None
         else line
         for line, place in zip(claim.lines, places, strict=True)
     ]
-    top = _over_values(claim.top, old) if claim.top and keeps else claim.top
+    top = _over_values(claim.top, old, names) if claim.top and keeps else claim.top
+    kept_codes = [line.aut.decision for line in lines if line.aut and line.aut.decision]
+    if keeps and top and top.decision and kept_codes and len(kept_codes) == len(lines):
+        top = top._replace(decision=of_lines(map(Status, kept_codes)))  # the header overrides no line, kept or sent
     return Claim(claim.identifier, top, lines)
 
 
-def _over_values(aut: Aut | None, stored: Values) -> Aut | None:
+def _over_values(aut: Aut | None, stored: Values, names: StatusMap) -> Aut | None:
     if aut is None:
         return None
     kept = {key: stored[key] for key in AUT_KEYS if key in stored}
-    return aut._replace(values=kept if aut.deletes else kept | aut.values)
+    if aut.deletes:
+        return aut._replace(values=kept)
+    code, status = kept.get("approval_status"), stored.get("status")
+    if code and "approval_status" not in aut.values and status != Status.CANCELLED and not named(code, names):
+        aut = aut._replace(decision=status or "")  # a partner's own code is kept with what it decided
+    return aut._replace(values=kept | aut.values)
 
 
 def _is_filled(aut: Aut | None, keeps: bool) -> bool:

@@ -26,6 +26,9 @@ class Status(StrEnum):
 
 UNDECIDED = frozenset({Status.REQUESTED, Status.PENDED})
 
+DECIDING = frozenset({"approval_status", "authorized_units", "authorized_treatments"})
+"""The fields of an AUT that decide by themselves."""
+
 #: AUT-14 in replies, local table 0563
 APPROVAL_CODES = {
     Status.REQUESTED: ("PE", "Pended"),
@@ -46,7 +49,7 @@ def decided(values: Values, has_number: bool, names: StatusMap) -> Status:
     """
     said = values.get("approval_status")
     if said:
-        return _named(said, names)
+        return named(said, names) or Status.PENDED
     authorized = _quantity(values, "authorized_units", "authorized_treatments")
     requested = _quantity(values, "requested_treatments")
     if authorized is not None:
@@ -71,12 +74,13 @@ def of_lines(statuses: Iterable[Status]) -> Status:
     return Status.PARTIALLY_APPROVED
 
 
-def _named(said: Values, names: StatusMap) -> Status:
+def named(said: Values, names: StatusMap) -> Status | None:
+    """What AUT-14 decides by the table of the profile; None for a code that is not in it."""
     for key in ("code", "text"):
         name = names.approval_status.get(str(said.get(key, "")).strip().upper())
         if name:
             return Status(name)
-    return Status.PENDED
+    return None
 
 
 def _quantity(values: Values, *keys: str) -> Decimal | None:

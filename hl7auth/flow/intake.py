@@ -25,7 +25,7 @@ from hl7auth.domain.authorization import (
     requester,
     sending,
 )
-from hl7auth.domain.dialect import translated, without_absent
+from hl7auth.domain.dialect import Speech, translated, without_absent
 from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault
 from hl7auth.flow.admission import strangers
@@ -215,11 +215,12 @@ def _plan_message(
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
-    claims = _claims(message, where, dialect, acts_as[0] in ANSWERS)
+    names = profile.profile.status or _NO_CODES
+    claims = _claims(message, where, dialect, names, acts_as[0] in ANSWERS)
     if len(claims) * len(message.text) > MAX_COPIED and len(claims) * _copied(message) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
         return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)), dialect=dialect)
-    intent = _intent(message, message_id, claims, profile.profile.status or _NO_CODES, asked, acts_as, channel)
+    intent = _intent(message, message_id, claims, names, asked, acts_as, channel)
     if dialect is not None:
         intent = intent._replace(
             context={**intent.context, "patient": without_absent(intent.context["patient"], dialect)}
@@ -235,10 +236,13 @@ def _event(header: Header) -> tuple[str, str]:
     return header.message_type, header.trigger_event
 
 
-def _claims(message: Message, where: Layout, dialect: Dialect | None, is_request: bool) -> list[Claim]:
+def _claims(
+    message: Message, where: Layout, dialect: Dialect | None, names: StatusMap, is_request: bool
+) -> list[Claim]:
     if dialect is None:
         return read_claims(message, where)
-    return grouped(*translated(message, where, *read_auts(message, where), dialect, payer_scope(message, is_request)))
+    speech = Speech(dialect, names, payer_scope(message, is_request), not is_request)
+    return grouped(*translated(message, where, *read_auts(message, where), speech))
 
 
 def _intent(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hl7auth.domain.terms import Snapshot
 from hl7auth.flow import intake
 from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.flow.decision import Disposition
@@ -258,3 +259,124 @@ def test_p44_the_assigner_of_a_partners_number_decides_before_who_sent_it(hub: C
     assert trial.statuses("7001@UM") == ["approved"]
     trial.send(asks(top=zau("7001^^UM"), event="Z04", version=version, control_id="C2"))
     assert trial.statuses("7001@UM") == ["cancelled"]
+
+
+def line_statuses(trial: Trial, key: str) -> list[str]:
+    return [line.get("status", "-") for line in trial.document(key)["lines"]]
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("header", "first", "second", "lines", "whole"),
+    [
+        ("B000", "M022", "B000", ["denied", "approved"], "partially_approved"),
+        ("M000", "B000", "B000", ["approved", "approved"], "approved"),
+        ("B001", "M022", "", ["denied", "partially_approved"], "partially_approved"),
+        ("M000", "", "", ["denied", "denied"], "denied"),
+        ("B000", "", "M024", ["approved", "pended"], "pended"),
+        ("", "M022", "B000", ["denied", "approved"], "partially_approved"),
+        ("", "B000", "", ["approved", "pended"], "pended"),
+    ],
+)
+def test_p46_and_p48_the_header_decides_for_the_lines_without_a_code_alone(
+    hub: Channel, header: str, first: str, second: str, lines: list[str], whole: str, version: str
+) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    told = (VISIT, aut(), zau("", first), THERAPY, aut(), zau("", second))
+    trial.send(tells(*told, top=zau("7001", header), version=version))
+    assert (line_statuses(trial, "7001@PAYER:SOUTH"), trial.statuses("7001@PAYER:SOUTH")) == (lines, [whole])
+
+
+@VERSIONS
+def test_p46_a_line_that_counts_for_itself_is_not_decided_by_the_header(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    lines = (VISIT, aut({8: "1", 9: "0"}), THERAPY, aut({8: "1", 9: "1"}), zau("", "B000"))
+    trial.send(tells(*lines, top=zau("7001", "B000"), version=version))
+    assert line_statuses(trial, "7001@PAYER:SOUTH") == ["denied", "approved"]
+    assert trial.statuses("7001@PAYER:SOUTH") == ["partially_approved"]
+
+
+@VERSIONS
+def test_p46_a_line_without_any_aut_is_what_the_header_says(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("", "M022"), THERAPY, top=zau("7001", "B001"), version=version))
+    assert trial.statuses("7001@PAYER:SOUTH") == ["partially_approved"]
+
+
+@VERSIONS
+@pytest.mark.parametrize("empty", ["ZAU", "ZAU||0", "ZAU|P1||", 'ZAU|""|""|""'])
+def test_an_empty_segment_of_the_partner_says_nothing_and_reopens_nothing(
+    hub: Channel, empty: str, version: str
+) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
+    before = trial.document("?#C1@FRONT:NORTH")
+    for number, told in enumerate([tells(VISIT, top=empty), tells(VISIT, empty), tells(VISIT, THERAPY)]):
+        outcome = trial.send(told.replace(b"|D1|", f"|E{number}|".encode()))
+        assert changes(outcome) == []
+    assert (before["status"], trial.document("?#C1@FRONT:NORTH")) == ("approved", before)
+
+
+@VERSIONS
+def test_what_an_empty_field_keeps_is_the_partners_code_with_what_it_decided(hub: Channel, version: str) -> None:
+    keeping = hub.model_copy(update={"file": hub.file.model_copy(update={"snapshot": Snapshot(empty="keep")})})
+    trial = Trial(keeping)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    first = (VISIT, aut({9: "1"}), zau("", "B000"), THERAPY, aut(), zau("", "M022"))
+    trial.send(tells(*first, top=zau("7001", "B001"), version=version))
+    key = "7001@PAYER:SOUTH"
+    trial.send(tells(VISIT, aut({5: "20261231"}), THERAPY, aut(), top=zau("7001"), version=version, control_id="D2"))
+    assert line_statuses(trial, key) == ["approved", "denied"]
+    assert trial.statuses(key) == ["partially_approved"]
+    assert trial.document(key)["lines"][0]["expiration_date"] == "2026-12-31"
+    header = tells(VISIT, aut(), THERAPY, aut(), top=zau("7001", "M000"), version=version, control_id="D3")
+    trial.send(header)  # the header overrides no line, not even one whose code was kept
+    assert (line_statuses(trial, key), trial.statuses(key)) == (["approved", "denied"], ["partially_approved"])
+    other = tells(VISIT, aut(), zau("", "M022"), THERAPY, aut(), top=zau("7001"), version=version, control_id="D4")
+    trial.send(other)
+    assert (line_statuses(trial, key), trial.statuses(key)) == (["denied", "denied"], ["denied"])
+
+
+@VERSIONS
+def test_what_an_empty_field_clears_is_the_partners_code_too(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001"), version=version, control_id="D2"))
+    assert trial.statuses("7001@PAYER:SOUTH") == ["pended"]
+    assert "approval_status" not in trial.document("7001@PAYER:SOUTH")
+
+
+@VERSIONS
+def test_p51_a_cancellation_line_by_line_leaves_the_lines_that_have_other_numbers(hub: Channel, version: str) -> None:
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), THERAPY, aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, aut(), zau("7001", "B000"), THERAPY, aut(), zau("7002", "B000"), version=version))
+    trial.send(asks(VISIT, zau("7001"), event="Z04", version=version, control_id="C2"))
+    assert trial.statuses("7001@PAYER:SOUTH", "7002@PAYER:SOUTH") == ["cancelled", "approved"]
+
+
+@VERSIONS
+def test_p27_an_aut_behind_an_obx_belongs_to_the_procedure_before_it(hub: Channel, version: str) -> None:
+    if hub.file.profile == "hub":
+        return  # HL7's own structures have no OBX there
+    trial = Trial(hub)
+    trial.send(asks(VISIT, "OBX|1||||||||||F", aut({8: "1"}), version=version))
+    trial.send(tells(VISIT, "OBX|1||||||||||F", aut({9: "1"}), zau("7001", "B000"), version=version))
+    (line,) = trial.document("7001@PAYER:SOUTH")["lines"]
+    assert (line["status"], line["authorized_treatments"]) == ("approved", {"quantity": "1"})
+
+
+@VERSIONS
+def test_p22_an_answer_without_the_payor_is_taken_with_a_warning(hub: Channel, version: str) -> None:
+    if hub.file.profile == "hub":
+        return  # the standard requires AUT-2
+    trial = Trial(hub)
+    trial.send(asks(VISIT, aut({8: "1"}), version=version))
+    outcome = trial.send(tells(VISIT, aut({2: "", 9: "1"}), zau("7001", "B000"), version=version))
+    assert ("AUT-2", "warning") in [(finding.path, finding.severity) for finding in outcome.findings]
+    assert trial.statuses("7001@PAYER:SOUTH") == ["approved"]
