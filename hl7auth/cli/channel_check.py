@@ -1,9 +1,10 @@
 """What `channel check` says: the mistakes in channel files, and what would fail or surprise at run time.
 
-Imports cli.channel_files, observe, flow and errors.
+Imports cli.channel_files, observe, flow, steps, hl7auth.steps_runner and errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hl7auth.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from hl7auth.flow.channel import Channel
+    from hl7auth.steps.calls import PythonCall
 
 Entry = dict[str, Any]
 
@@ -77,9 +79,28 @@ def _entry(channel: "Channel", others: "Sequence[Channel]") -> Entry:
     from hl7auth.flow.channel_doubts import channel_doubts
     from hl7auth.observe import now
 
-    found = [each.entry() for each in channel_doubts(channel, others, content, now())]
+    with importing() as fault_of:
+        found = [each.entry() for each in channel_doubts(channel, others, content, now(), fault_of)]
     good = not any(each["fails"] for each in found)
     return {"good": good, "channel": channel.name, "file": str(channel.path), "questionable": found}
+
+
+@contextmanager
+def importing() -> "Iterator[Callable[[PythonCall], str]]":
+    """Says why a function of a Python step can not be called; the process that finds out starts when it is asked."""
+    from hl7auth.steps.faults import StepFailed
+    from hl7auth.steps_runner import StepProcess
+
+    with StepProcess() as process:
+
+        def fault_of(call: "PythonCall") -> str:
+            try:
+                process.check(call)
+            except StepFailed as fault:
+                return str(fault)
+            return ""
+
+        yield fault_of
 
 
 def _mistake(error: ConfigError) -> Entry:

@@ -17,12 +17,14 @@ from hl7auth.errors import ConfigError, Fault, UserError
 from hl7auth.flow.certificate import Validity, validities
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_leaves import Keys, is_secret, leaves, plain, spelled
+from hl7auth.flow.channel_places import unknown_segments
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
 from hl7auth.rules.compiled import compiled
 from hl7auth.rules.strict_yaml import place
 from hl7auth.rules.tables import shipped_tables
+from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.table import read_table
 from hl7auth.wire import charset
 
@@ -35,6 +37,7 @@ _PYTHON = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
 _CLEAR = re.compile(r"http://(\[[^\]]*\]|[^/?#:]*)", re.IGNORECASE)
 _IN_ENDPOINT = ("privateKey", "certKey", "extraCertChain", "caCertsDir", "dhParameters")
 Read = Callable[[Path], bytes | None]
+FaultOf = Callable[[PythonCall], str]
 
 
 class Doubt(NamedTuple):
@@ -65,18 +68,22 @@ class _Looked(NamedTuple):
     others: Sequence[Channel]
     read: Read
     now: int
+    fault_of: FaultOf | None
 
 
-def channel_doubts(channel: Channel, others: Sequence[Channel], read: Read, now: int) -> list[Doubt]:
+def channel_doubts(
+    channel: Channel, others: Sequence[Channel], read: Read, now: int, fault_of: FaultOf | None = None
+) -> list[Doubt]:
     """What is doubtful in a channel, in the order of its file.
 
     `others` are served by the same process; `read` gives the bytes of a file, or None where there is none; `now` is in
-    microseconds since 1970. What others have in common with a channel is told of the later one alone.
+    microseconds since 1970. `fault_of` says why a function can not be called, or nothing; without it is only looked
+    whether its module is there. What others have in common with a channel is told of the later one alone.
     """
     written = yaml.load(channel.path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    looked = _Looked(channel, plain(channel.file), written, others, read, now)
+    looked = _Looked(channel, plain(channel.file), written, others, read, now, fault_of)
     found = []
-    for look in (_ports, _profile, _files, _reach, _destinations, _secrets, _values):
+    for look in (_ports, _profile, _files, _places, _reach, _destinations, _secrets, _values):
         for said in look(looked):
             found.append(Doubt(spelled(said.keys), said.text, place(channel.path, *said.keys), said.fails))
     return sorted(found, key=lambda each: int(each.place.rpartition(":")[2]))
@@ -122,15 +129,27 @@ def _files(looked: _Looked) -> Iterator[_Said]:
         if not isinstance(value, str) or _FREE_TEXT.intersection(map(str, keys)):
             continue
         if _last(keys) == "python" and (match := _PYTHON.fullmatch(value)):
-            name = match[1].replace(".", "/") + ".py"
-            if looked.read(folder / name) is None:
-                yield _Said(keys, f"there is no file {name} beside the channel for {value}")
+            yield from _function(looked, keys, value, match[1].replace(".", "/") + ".py")
         elif _last(keys) == "listen":
             for name, path in endpoint(value).options.items():
                 if name in _IN_ENDPOINT:
                     yield from _file(looked, keys, Path(path))
         elif _FILE.fullmatch(value):
             yield from _file(looked, keys, folder / value)
+
+
+def _function(looked: _Looked, keys: Keys, function: str, module: str) -> Iterator[_Said]:
+    folder = looked.channel.path.parent
+    if looked.fault_of is None:
+        if looked.read(folder / module) is None:
+            yield _Said(keys, f"there is no file {module} beside the channel for {function}")
+    elif fault := looked.fault_of(PythonCall(function, str(folder.resolve()), 1)):
+        yield _Said(keys, fault)
+
+
+def _places(looked: _Looked) -> Iterator[_Said]:
+    for keys, text in unknown_segments(looked.channel.file, looked.data):
+        yield _Said(keys, text, fails=False)
 
 
 def _file(looked: _Looked, keys: Keys, path: Path) -> Iterator[_Said]:

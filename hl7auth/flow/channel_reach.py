@@ -23,7 +23,12 @@ _DECIDED = {9: (0, 1, 2), 11: (0, 1), 12: (0, 1)}
 _WELL_KNOWN = frozenset({"accepted", "duplicate", "parked", "failed"})
 """What became of messages that have one of the accepted headers; others can have any."""
 _FILTERS = ("match", "drop")
+_MENDERS = ("python", "version", "MSH-")
+_OUTER = len(("steps", 0, "drop"))
+_CONDITIONS = ("match", "drop", "when", "where")
 _SHOWN = 4
+_GONE = "no message that comes here gets past this step"
+_GONE_COMING = "no message that the channel accepts gets past this step"
 
 
 class Unreached(NamedTuple):
@@ -61,7 +66,41 @@ class _Taken(NamedTuple):
 def unreached(file: ChannelFile, data: Any) -> list[Unreached]:
     """Profiles, steps and routes that are never reached, or overlap. `data` is the file as plain data."""
     headers = tuple(accepted_headers(file))
-    return [*_unchosen(file), *_look(data, (), _Way(headers, {}))]
+    found, way = _incoming(data.get("steps") or (), headers)
+    rest = {key: value for key, value in data.items() if key not in ("steps", "destinations")}
+    found += _look(rest, (), way)
+    for name, destination in (data.get("destinations") or {}).items():
+        found += _look(destination, ("destinations", name), _way_to(name, data.get("routes") or (), way))
+    return [*_unchosen(file), *found]
+
+
+def _incoming(steps: Sequence[Any], headers: tuple[Message, ...]) -> tuple[list[Unreached], _Way]:
+    """What no accepted message gets past among the steps of the channel, and what is known of those that do.
+
+    More comes here than is accepted, which the steps may drop or mend: only that nothing is left is worth a word.
+    """
+    if any(word in _written_to(step) for step in steps for word in _MENDERS):
+        return [], _Way(headers, {})
+    found, way = _steps(steps, ("steps",), _Way(headers, {}))
+    gone = [Unreached(each.keys, _GONE_COMING) for each in found if each.text == _GONE and len(each.keys) == _OUTER]
+    return gone, _Way(way.headers or headers, {})
+
+
+def _written_to(step: Any) -> str:
+    """A step without its conditions, as text."""
+    if isinstance(step, dict):
+        return " ".join(f"{key} {_written_to(each)}" for key, each in step.items() if key not in _CONDITIONS)
+    return " ".join(map(_written_to, step)) if isinstance(step, list) else str(step)
+
+
+def _way_to(name: str, routes: Sequence[Any], way: _Way) -> _Way:
+    """What is known of the messages that go to a destination."""
+    taken = [_taken(route, number, way.headers or ()) for number, route in enumerate(map(_said, routes))]
+    here = [each for each in taken if name in each.to]
+    if not here or any(not each.is_of_accepted for each in here):
+        return way if not routes else _Way(None, {})
+    most = {id(each): each for route in here for each in route.most}
+    return _Way(tuple(most.values()) or None, {})
 
 
 class Chosen(NamedTuple):
@@ -130,7 +169,7 @@ def _steps(steps: Sequence[Any], keys: Keys, way: _Way) -> tuple[list[Unreached]
             if verb == "drop":
                 passes, stops = stops, passes
             if passes.headers == ():
-                found.append(Unreached((*place, verb), "no message that comes here gets past this step"))
+                found.append(Unreached((*place, verb), _GONE))
             elif stops.headers == ():
                 found.append(
                     Unreached((*place, verb), "every message that comes here gets past this step: it has no effect")
@@ -139,7 +178,7 @@ def _steps(steps: Sequence[Any], keys: Keys, way: _Way) -> tuple[list[Unreached]
         elif verb in ("when", "each"):
             inner, way = _inside(step, place, way)
             found += inner
-        elif verb == "python" or "MSH" in str(step):
+        elif verb in ("python", "version") or "MSH" in str(step):
             way = _Way(None, {})  # the header may be another one from here on
         else:
             way = way._replace(known={})

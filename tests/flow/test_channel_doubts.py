@@ -9,6 +9,7 @@ import pytest
 from hl7auth.flow.channel import Channel, ChannelFile, find_channel, load_channel
 from hl7auth.flow.channel_doubts import Doubt, channel_doubts
 from hl7auth.flow.channel_values import load_filled
+from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.model import Step
 from tests.flow.certificates import LONG, SHORT, SHORT_BEGINS, SHORT_ENDS
 
@@ -111,6 +112,55 @@ def test_a_profile_that_can_not_be_used_for_a_version(tmp_path: Path) -> None:
     (found,) = channel_doubts(later, (), read, NOW)
     assert (found.key, found.fails) == ("profile", True)
     assert found.text == "profile referral can not be used for 7.7: HL7 version 7.7 is not supported"
+
+
+def test_steps_of_the_channel_and_of_destinations_are_looked_at(doubts: Doubts, tmp_path: Path) -> None:
+    (tmp_path / "site.py").write_text("def tidy(message): ...\n", encoding="utf-8")
+    text = (
+        "steps:\n"
+        "- match: MSH-9.1 in {'REF', 'ADT'}\n"
+        "- drop: ABC-2 = 'O'\n"
+        "- set: {PDI-8: U, ZZZ-2: U}\n"
+        "- python: 'site:tidy'\n"
+        "- python: 'gone.far:tidy'\n"
+        "- date: {field: PID-7, to: YYYYMMDD}\n"
+        "- each: AUT\n"
+        "  when: AUT-9 = '0'\n"
+        "  steps:\n"
+        "  - add: {segment: 'QQQ|1', after: AUT}\n"
+        "  - add: {repetition: 'ABC^X', to: PID-3}\n"
+        "  - name: {field: PID-5, to: 'given family'}\n"
+        "destinations:\n"
+        "  payer:\n"
+        "    file: {folder: out}\n"
+        "    steps:\n"
+        "    - translate: {field: AUD-2, table: codes.csv}\n"
+        "    - copy: {from: PID-3, to: PDI-3}\n"
+    )
+    found, missing = short(doubts(text), tmp_path), f"there is no file {tmp_path}/codes.csv, or it can not be read"
+    assert [(line.rpartition(":")[2], key, said, fails) for line, key, said, fails in found] == [
+        ("5", "steps.2.drop", "HL7 has no segment ABC", False),
+        ("6", "steps.3.set.PDI-8", "HL7 has no segment PDI (did you mean 'PID'?)", False),
+        ("8", "steps.5.python", "there is no file gone/far.py beside the channel for gone.far:tidy", True),
+        ("13", "steps.7.steps.1.add.segment", "HL7 has no segment QQQ", False),
+        ("20", "destinations.payer.steps.1.translate.table", missing, True),
+        ("20", "destinations.payer.steps.1.translate.field", "HL7 has no segment AUD", False),
+        ("21", "destinations.payer.steps.2.copy.to", "HL7 has no segment PDI (did you mean 'PID'?)", False),
+    ]  # fmt: skip
+
+
+def test_why_a_function_can_not_be_called(tmp_path: Path) -> None:
+    asked: list[PythonCall] = []
+
+    def fault_of(call: PythonCall) -> str:
+        asked.append(call)
+        return "site:tidy raised SyntaxError" if call.function == "site:tidy" else ""
+
+    channel = write(tmp_path, "steps:\n- python: 'site:tidy'\n- python: 'json:dumps'\n  seconds: 3\n")
+    (found,) = channel_doubts(channel, (), read, NOW, fault_of)
+    assert (found.key, found.text, found.fails) == ("steps.1.python", "site:tidy raised SyntaxError", True)
+    assert [each.function for each in asked] == ["site:tidy", "json:dumps"]
+    assert {each.folder for each in asked} == {str(tmp_path)}
 
 
 class Shaped(ChannelFile):

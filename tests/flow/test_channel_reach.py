@@ -10,6 +10,7 @@ from hl7auth.flow.channel_reach import accepted_headers, unreached
 from hl7auth.steps.model import Step
 
 GONE = "no message that comes here gets past this step"
+COMING = "no message that the channel accepts gets past this step"
 IDLE = "every message that comes here gets past this step: it has no effect"
 NEVER = "this never holds for a message that comes here"
 ALWAYS = "the condition always holds: this is never reached"
@@ -68,6 +69,37 @@ def test_the_events_of_a_partners_own_are_accepted_too() -> None:
 )  # fmt: skip
 def test_filters(steps: list[Any], found: list[tuple[str, str]]) -> None:
     assert shaped(*steps) == found
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        ([{"match": "MSH-9.1 = 'ADT'"}], [("steps.1.match", COMING)]),
+        ([{"drop": "MSH-9.1 = 'ADT'"}], []),  # it may come, and be refused else
+        ([{"match": "MSH-9.1 in {'RQA', 'RPA', 'ADT'}"}], []),
+        ([{"when": "MSH-9.1 = 'ADT'", "steps": [{"drop": "PV1 present"}]}], []),
+        ([{"match": "MSH-9.1 = 'ZQA'"}, {"set": {"MSH-9.1": "RQA"}}], []),
+        ([{"match": "MSH-12 = '2.2'"}, {"version": "2.5"}], []),
+        ([{"drop": "PV1 present"}, {"match": "PV1 present"}], [("steps.2.match", COMING)]),
+    ],
+)
+def test_filters_of_what_comes_in(steps: list[Any], found: list[tuple[str, str]]) -> None:
+    assert shaped(steps=steps) == found
+
+
+def test_a_destination_gets_what_is_routed_to_it(tmp_path: Any) -> None:
+    drop, match = [{"drop": "MSH-9.1 = 'RPA'"}], [{"match": "MSH-9.1 = 'RPA'"}]
+    at = {"destinations": {"a": {"file": {"folder": "a"}, "steps": match}}}
+    gone = [("destinations.a.steps.1.match", GONE)]
+    assert shaped(**at) == []
+    assert shaped(steps=drop, **at) == gone
+    assert shaped(routes=[{"to": ["a"], "events": ["RQA"]}], **at) == gone
+    assert shaped(routes=[{"to": ["a"], "events": ["RQA"]}, {"to": ["a"], "when": "PID-8 = 'F'"}], **at) == []
+    assert shaped(routes=[{"to": ["a"], "events": ["RQA"]}, {"to": ["a"], "disposition": ["refused"]}], **at) == []
+
+
+def test_another_version_is_another_header() -> None:
+    assert shaped({"version": "2.4"}, {"match": "MSH-12 = '2.4'"}) == []
 
 
 def test_within_when_only_what_fits_is_left() -> None:
