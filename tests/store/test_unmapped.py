@@ -13,6 +13,7 @@ from hl7auth.observe import ids, now
 from hl7auth.steps.draft import Unmapped
 from hl7auth.store.archive import read_message
 from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.history import read_why
 from hl7auth.store.journal import Journal
 from hl7auth.store.rebuild import rebuild
 from hl7auth.store.unmapped import (
@@ -182,3 +183,12 @@ def test_a_rebuild_takes_what_the_steps_made_then_and_not_what_they_make_now(eng
     plain = tmp_path / "north.yaml"
     plain.write_text("channel: north\nlisten: tcp:0\n", encoding="utf-8")
     assert rebuild(engine, {"north": load_channel(plain)}).equal
+
+
+def test_why_a_value_is_so_is_told_of_what_was_judged(engine: Engine, tmp_path: Path) -> None:
+    stored(engine, channel(tmp_path, STEPS), story()[0])
+    later = channel(tmp_path, "- drop: PID present")
+    with engine.connect() as connection:
+        for channels in ({"north": later}, {}):
+            why = read_why(connection, "N1@NOVA", "payor", channels)
+            assert (why["value"], why["place"]["path"]) == ({"code": "NOVA"}, "AUT-2")
