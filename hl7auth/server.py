@@ -16,6 +16,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from twisted.internet import defer, endpoints, error
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -37,7 +38,8 @@ from hl7auth.net.shaping import Preparing, check_steps, forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, PAIR, RING, Setup, Workers
 from hl7auth.observe import ids, log, log_to_stderr, now
-from hl7auth.rules.compiled import compiled
+from hl7auth.rules.edition import take_over
+from hl7auth.store.channel_versions import record_versions
 from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.journal import Journal
 from hl7auth.store.turn import Turn
@@ -66,6 +68,7 @@ class Service:
         if worker is None:
             upgrade(self._engine)
             forget_in_tables(self._engine, channels)
+            _record(self._engine, channels)
         else:
             require_current(self._engine)
         self._lock = None if worker is None else Turn(self._engine)
@@ -80,7 +83,7 @@ class Service:
         for channel in channels:
             for choice in choices(channel.file):
                 for version in choice.versions:
-                    compiled(choice.profile, version)
+                    channel.compiled(choice.profile, version)
 
     def factory(self, number: int, channel: Channel, left: Callable[[], None] | None = None) -> MllpFactory:
         """The factory of a channel's connections; its frames go by its Python steps if it has any."""
@@ -185,6 +188,7 @@ class Parent:
         self._lock = Turn(self._engine)
         upgrade(self._engine)
         forget_in_tables(self._engine, channels)
+        _record(self._engine, channels)
         self._doors: list[Door] = []
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
@@ -299,6 +303,15 @@ def _outgoing(reactor: Any, engine: Engine, channels: Sequence[Channel], turn: S
     return Outgoing(World(reactor, now, random.random, turn), engine, channels, owner)
 
 
+def _record(engine: Engine, channels: Sequence[Channel]) -> None:
+    """Messages name the version of the channel that they ran under: it is there before the first of them."""
+    try:
+        with engine.begin() as connection:
+            record_versions(connection, channels, now())
+    except DBAPIError as error:
+        raise UserError(f"the versions of the channels can not be written: {error.orig}") from None
+
+
 _PLAIN_ONLY = "only connections of tcp and unix endpoints can be given to workers"
 
 
@@ -362,6 +375,7 @@ def run_worker() -> None:
 
     log_to_stderr()
     setup = Setup.model_validate_json(sys.stdin.buffer.read())
+    take_over(setup.editions)
     try:
         _run(reactor, Worker(setup, reactor, socket.socket(fileno=PAIR)))
     except UserError as fault:

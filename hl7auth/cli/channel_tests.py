@@ -157,13 +157,12 @@ def _archived(ids: Sequence[int], database: str) -> list[Entry]:
 def _disguised(channel: "Channel", found: Sequence[Entry]) -> list[bytes]:
     """The messages with other people in them. Dates move by a number of days that is kept nowhere."""
     from hl7auth.flow.disguise import NotDisguised, disguised
-    from hl7auth.rules.compiled import compiled
     from hl7auth.wire.message import parse
     from hl7auth.wire.versions import VERSIONS
 
     def profile_of(message: "Message") -> "CompiledProfile":
         version = message.header.version
-        return compiled(channel.file.profile_of(message), version if version in VERSIONS else VERSIONS[-1])
+        return channel.compiled(channel.file.profile_of(message), version if version in VERSIONS else VERSIONS[-1])
 
     try:
         messages = [parse(each["raw"], channel.file.fallback_charset) for each in found]

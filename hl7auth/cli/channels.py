@@ -1,4 +1,4 @@
-"""channel list, check, test, unmapped, diff, schema and status.
+"""channel list, show, versions, check, test, unmapped, diff, schema and status.
 
 Imports typer, cli.common, and inside the commands the rest of the command line and flow.
 """
@@ -26,6 +26,7 @@ def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
     rows = [
         {
             "channel": channel.name,
+            "version": channel.version,
             "listen": channel.file.listen,
             "profile": ", ".join(channel.file.profiles),
             "messages": list(channel.file.accepts.messages),
@@ -38,6 +39,37 @@ def list_(channels: ChannelFolder = None, output: Output = Format.TEXT) -> None:
         output,
         lambda found: table([{**row, "messages": " ".join(row["messages"])} for row in found], list(rows[0]), ""),
     )
+
+
+@app.command("show")
+def show_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a channel, or without --version a file.")],
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", envvar="HL7AUTH_VERSION", help="As it was served before: a version, or its beginning."
+        ),
+    ] = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """A channel as its file is now, or with --version as messages ran under it; secrets are left out."""
+    from hl7auth.cli.channel_versions import shown, shown_text
+
+    show(shown(name, version, channels, database), output, shown_text)
+
+
+@app.command()
+def versions(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a channel.")],
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """The versions of a channel that were served over this database, newest last."""
+    from hl7auth.cli import channel_versions
+
+    show(channel_versions.versions(name, database), output, channel_versions.versions_text)
 
 
 @app.command()

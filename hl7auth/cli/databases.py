@@ -100,6 +100,7 @@ def _entry(report: "Report") -> dict[str, Any]:
         "messages": report.messages,
         "versions": report.versions,
         "not_replayed": {"failed": report.failed, "broken_off": report.broken_off},
+        "other_version": report.other_version,
         "differences": [each.entry() for each in report.differences],
         "further_differences": report.further,
     }
@@ -114,6 +115,8 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(f"rebuilt from {found['messages']} message(s), {found['versions']} version(s): {verdict}")
         for name, count in found["not_replayed"].items():
             lines += [f"  not judged anew: {count} message(s) that {_NOT_JUDGED[name]}"] if count else []
+        if count := found["other_version"]:
+            lines.append(f"  {count} message(s) ran under another version of their channel than it has now")
         for each in found["differences"]:
             more = f" (and {each['count'] - 1} more)" if each["count"] > 1 else ""
             lines.append(

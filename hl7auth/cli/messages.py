@@ -104,7 +104,8 @@ def _text(entry: dict[str, Any]) -> str:
         f"message {entry['id']}  {entry['event']}  {entry['control_id']}",
         f"{entry['disposition']} ({entry['code'] or 'no reply'})",
     ]
-    lines += [f"received {entry['received_at']} on {entry['channel']} from {entry['peer']}"]
+    under = f" (version {entry['channel_version']})" if entry["channel_version"] else ""
+    lines += [f"received {entry['received_at']} on {entry['channel']}{under} from {entry['peer']}"]
     lines += ["", *readable(entry["raw"].encode()).split("\n")]
     lines += (
         ["", *(f"{f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"])]

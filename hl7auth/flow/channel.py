@@ -1,12 +1,12 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, flow.admission, flow.channel_values, flow.destination, flow.profile_choice and flow.route, rules,
-steps, wire, resources and errors only.
+Imports domain.terms, the modules of flow that hold parts of a channel, rules, steps, wire, resources and errors only.
 """
 
-from collections.abc import Collection
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -14,14 +14,17 @@ from pydantic import Field, field_validator, model_validator
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
-from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, load_filled
+from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
+from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
+from hl7auth.rules.compiled import CompiledProfile, compiled
 from hl7auth.rules.dialect import Dialect
+from hl7auth.rules.edition import Edition, edition_now
 from hl7auth.rules.profile import resolved
-from hl7auth.rules.strict_yaml import Strict, place
+from hl7auth.rules.strict_yaml import Strict, place, written
 from hl7auth.steps.model import Step
 from hl7auth.steps.run import Steps, compile_steps
 from hl7auth.wire import charset
@@ -36,6 +39,9 @@ SUPPORTED = {
     "RRI": ("I12", "I13", "I14", "I15"),
 }
 """The messages the engine understands, with their events (chapter 11); a profile's dialect adds its own."""
+
+NO_EDITIONS: Mapping[str, str] = MappingProxyType({})
+"""Profiles as their files are."""
 
 
 class Framing(Strict):
@@ -146,13 +152,12 @@ class ChannelFile(Strict):
         profile = self.profile
         return profile if isinstance(profile, str) else profile_of(profile, message)
 
-    @property
-    def own_messages(self) -> tuple[str, ...]:
-        """The message types of the partners' own, by the dialects of the profiles."""
-        dialects = (resolved(name).dialect for name in self.profiles)
+    def own_messages(self, editions: Mapping[str, str] = NO_EDITIONS) -> tuple[str, ...]:
+        """The message types of the partners' own, by the dialects of the profiles in these editions."""
+        dialects = (resolved(name, None, editions.get(name, "")).dialect for name in self.profiles)
         return tuple(dict.fromkeys(event[:3] for dialect in dialects if dialect for event in dialect.events))
 
-    def events(self, message_type: str, profile: str = "") -> tuple[str, ...]:
+    def events(self, message_type: str, profile: str = "", edition: str = "") -> tuple[str, ...]:
         """The events of a message type that this channel understands under a profile, or under any of its own.
 
         None for a message type that it does not take.
@@ -160,7 +165,7 @@ class ChannelFile(Strict):
         if not profile:
             found = (event for name in self.profiles for event in self.events(message_type, name))
             return tuple(dict.fromkeys(found))
-        dialect, accepted = resolved(profile).dialect, self.accepts.messages
+        dialect, accepted = resolved(profile, None, edition).dialect, self.accepts.messages
         own = _own_events(dialect, message_type) if dialect else ()
         if message_type in accepted or (own and "messages" not in self.accepts.model_fields_set):
             return SUPPORTED.get(message_type, ()) + own
@@ -180,10 +185,18 @@ class ChannelFile(Strict):
 
 
 class Channel(Strict):
-    """A channel ready for use: the file, and where it came from."""
+    """A channel ready for use: the file, and where it came from.
+
+    `version` is a fingerprint of all that decides what it does, `text` its file as it was read, without secrets.
+    `editions` are those of its profiles by their names: it keeps them whatever becomes of the files.
+    """
 
     file: ChannelFile
     path: Path
+    version: str = ""
+    text: str = ""
+    editions: dict[str, str] = {}
+    beside: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -204,25 +217,48 @@ class Channel(Strict):
             if each.steps
         }
 
+    def compiled(self, profile: str, version: str) -> CompiledProfile:
+        """One of its profiles for a version of HL7. Raises as `rules.compiled.compiled`."""
+        return compiled(profile, version, None, self.editions.get(profile, ""))
 
-def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT) -> Channel:
+    def events(self, message_type: str, profile: str) -> tuple[str, ...]:
+        """The events of a message type that it understands under a profile; none for a type that it does not take."""
+        return self.file.events(message_type, profile, self.editions.get(profile, ""))
+
+
+Editions = Callable[[str], Edition]
+"""Gives the edition of a profile by its name. Raises UserError for an unknown one."""
+
+
+def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT, editions: Editions = edition_now) -> Channel:
     """One channel file, with values of the environment where it names them (`${PAYER_HOST}`).
 
     Raises ConfigError, also when its profile is unknown or wrong.
     """
-    file = load_filled(path, ChannelFile, environment)
+    found = written(path)
+    file = filled_in(found, ChannelFile, environment)
+    chosen = _chosen(path, file, editions)
+    try:
+        _all_in(file.accepts.messages, [*SUPPORTED, *file.own_messages(chosen)], "message type")
+    except ValueError as error:
+        raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
+    text, beside = masked(found), files_beside(file, path.parent)
+    version = version_of(found, text, chosen, beside)
+    return Channel(file=file, path=path, version=version, text=text, editions=chosen, beside=beside)
+
+
+def _chosen(path: Path, file: ChannelFile, editions: Editions) -> dict[str, str]:
+    """The editions of the profiles of a file, each of which can be used."""
+    chosen = {}
     for keys, name in profile_keys(file):
         try:
-            resolved(name)
+            chosen[name] = editions(name).digest
+            resolved(name, None, chosen[name])
         except ConfigError:
             raise
         except UserError as error:
             raise ConfigError(f"{place(path, *keys)}: {'.'.join(map(str, keys))}: {error}") from None
-    try:
-        _all_in(file.accepts.messages, [*SUPPORTED, *file.own_messages], "message type")
-    except ValueError as error:
-        raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
-    return Channel(file=file, path=path)
+    return chosen
 
 
 def profile_keys(file: ChannelFile) -> list[tuple[tuple[int | str, ...], str]]:
@@ -237,7 +273,8 @@ def load_channels(folder: Path | None = None, environment: Environment = NO_ENVI
     folder = folder or shipped("channels")
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of channels")
-    channels = [load_channel(path, environment) for path in sorted(folder.glob("*.yaml"))]
+    editions = cache(edition_now)  # the same for all, also while somebody writes them
+    channels = [load_channel(path, environment, editions) for path in sorted(folder.glob("*.yaml"))]
     if not channels:
         raise ConfigError(f"{folder}: no channel file (*.yaml)")
     _refuse_doubles(channels)
@@ -262,7 +299,7 @@ def _refuse_doubles(channels: list[Channel]) -> None:
     by_address: dict[str, Path] = {}
     for channel in channels:
         for seen, key, value in ((by_name, "channel", channel.name), (by_address, "listen", channel.file.listen)):
-            if value in seen and not value.startswith("tcp:0:"):
+            if value in seen and value.split(":")[:2] != ["tcp", "0"]:
                 raise ConfigError(f"{place(channel.path, key)}: {key}: '{value}' is already used by {seen[value]}")
             seen[value] = channel.path
 

@@ -21,7 +21,6 @@ from hl7auth.flow.channel_places import unknown_segments
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
-from hl7auth.rules.compiled import compiled
 from hl7auth.rules.strict_yaml import place
 from hl7auth.rules.tables import shipped_tables
 from hl7auth.steps.calls import PythonCall
@@ -117,7 +116,7 @@ def _profile(looked: _Looked) -> Iterator[_Said]:
     for choice in choices(looked.channel.file):
         for version in choice.versions:
             try:
-                compiled(choice.profile, version)
+                looked.channel.compiled(choice.profile, version)
             except (UserError, Fault) as error:
                 yield _Said(choice.keys, f"profile {choice.profile} can not be used for {version}: {error}")
 

@@ -134,7 +134,7 @@ def _unchosen(file: ChannelFile) -> Iterator[Unreached]:
 def accepted_headers(file: ChannelFile) -> Iterator[Message]:
     """A message with nothing but its MSH for everything that the channel accepts."""
     accepts = file.accepts
-    for kind in dict.fromkeys((*accepts.messages, *file.own_messages)):
+    for kind in dict.fromkeys((*accepts.messages, *file.own_messages())):
         for event in file.events(kind):
             for version in accepts.versions:
                 for processing in accepts.processing_ids:

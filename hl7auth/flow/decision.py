@@ -15,7 +15,6 @@ from hl7auth.domain.order import older_changes
 from hl7auth.domain.remarks import remarks
 from hl7auth.flow.intake import Plan, Refusal, timestamp
 from hl7auth.rules.check import Finding
-from hl7auth.rules.compiled import compiled
 from hl7auth.rules.finding import Severity
 from hl7auth.wire import charset
 from hl7auth.wire.ack import Location, Problem, Reply, acknowledge, reply_version
@@ -200,7 +199,7 @@ def _own_name(plan: Plan) -> Name | None:
     if not name or plan.header.event not in plan.dialect.events:
         return None
     own, _, trigger = name.partition("^")
-    profile = compiled(plan.channel.file.profile_of(plan.message), reply_version(plan.header))
+    profile = plan.channel.compiled(plan.channel.file.profile_of(plan.message), reply_version(plan.header))
     structure = profile.structure_of(own, trigger) or f"{own}_{trigger}"
     return Name(own, trigger, structure, profile.structures.get(structure))
 

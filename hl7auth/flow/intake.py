@@ -33,7 +33,6 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
 from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
 from hl7auth.rules.check import Finding, check
-from hl7auth.rules.compiled import compiled
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.profile import StatusMap, resolved
 from hl7auth.rules.structure import Layout
@@ -206,7 +205,7 @@ def _plan_message(
         return Plan(*common, refusal=Refusal("AR", tuple(problems)), dialect=dialect)
     if fragment := _fragment(message):
         return Plan(*common, refusal=Refusal("AE", (fragment,)), dialect=dialect)
-    profile = compiled(name, header.version)
+    profile = channel.compiled(name, header.version)
     acts_as = dialect.acts_as(header.message_type, header.trigger_event) if dialect else _event(header)
     structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
     where = profile.layout(structure, tuple([segment.name for segment in message.segments]))
@@ -304,7 +303,7 @@ def _header_problems(header: Header, channel: Channel, profile: str) -> list[Pro
         problem("101", "MSH-10 Message Control ID is empty", 10)
     if not header.message_type:
         problem("101", "MSH-9 Message Type is empty", 9)
-    elif not (events := channel.file.events(header.message_type, profile)):
+    elif not (events := channel.events(header.message_type, profile)):
         problem("200", "this channel does not accept this message type (MSH-9.1)", 9, 1)
     elif header.trigger_event not in events:
         problem("201", "this event does not exist for this message type (MSH-9.2)", 9, 2)

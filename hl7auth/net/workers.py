@@ -1,6 +1,6 @@
 """The worker processes as their parent sees them: started, given connections, restarted, stopped.
 
-Imports twisted, net.board, net.pair, flow.channel, rules.strict_yaml, observe and errors.
+Imports twisted, net.board, net.pair, flow.channel, rules, observe and errors.
 """
 
 import logging
@@ -21,6 +21,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.net.board import Board, shared_file
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.observe import log
+from hl7auth.rules.edition import Edition, kept_edition
 from hl7auth.rules.strict_yaml import Strict
 
 PAIR, HEAR, RING, BOARD = 3, 4, 5, 6
@@ -38,11 +39,21 @@ Left = Callable[[int, int], None]
 
 
 class Setup(Strict):
-    """What a worker is told at its start. The channels as they were read, so that all workers work alike."""
+    """What a worker is told at its start. Channels and profiles as they were read, so that all workers work alike."""
 
     number: int
     database: str
     channels: tuple[Channel, ...]
+    editions: tuple[Edition, ...] = ()
+
+
+def setups(count: int, database: str, channels: Sequence[Channel]) -> list[Setup]:
+    """What each of so many workers is told."""
+    digests = dict.fromkeys(digest for channel in channels for digest in channel.editions.values())
+    editions = tuple(kept_edition(digest) for digest in digests)
+    return [
+        Setup(number=number, database=database, channels=tuple(channels), editions=editions) for number in range(count)
+    ]
 
 
 class WorkerProcess(ProcessProtocol):
@@ -128,7 +139,7 @@ class Workers:
 
     def __init__(self, reactor: Any, count: int, database: str, channels: Sequence[Channel], left: Left) -> None:
         self._reactor = reactor
-        self._setups = [Setup(number=number, database=database, channels=tuple(channels)) for number in range(count)]
+        self._setups = setups(count, database, channels)
         self._left = left
         self._files: list[IO[bytes]] = []
         self.boards: list[Board] = []

@@ -3,18 +3,18 @@
 Imports wire, rules and errors only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from hl7auth.rules.datatypes import TypeChecker
 from hl7auth.rules.dictionary import Dictionary, FieldDef, Node, SegmentDef, dictionary
+from hl7auth.rules.edition import keep_only
 from hl7auth.rules.elements import Making, field_rule
 from hl7auth.rules.finding import Severity
 from hl7auth.rules.predicate import compile_condition
-from hl7auth.rules.profile import Profile, SegmentProfile, Statement, resolved
+from hl7auth.rules.profile import Profile, SegmentProfile, Statement, forget_profiles, resolved
 from hl7auth.rules.rule import ComponentRule, ElementRule, FieldRule, SegmentRules, StatementRule, Verdict, Where
 from hl7auth.rules.shape import own_structures
 from hl7auth.rules.structure import Layout, layout_of
@@ -31,6 +31,7 @@ __all__ = [
     "Verdict",
     "compile_profile",
     "compiled",
+    "keep_editions",
 ]
 
 
@@ -92,10 +93,27 @@ class CompiledProfile:
         return good
 
 
-@cache
-def compiled(name: str, version: str, folder: Path | None = None) -> CompiledProfile:
-    """The profile of that name for a version, compiled once. Raises what `resolved` and `dictionary` raise."""
-    return compile_profile(resolved(name, folder), version)
+_compiled: dict[tuple[str, str, Path | None, str], CompiledProfile] = {}
+
+
+def compiled(name: str, version: str, folder: Path | None = None, edition: str = "") -> CompiledProfile:
+    """The profile of that name (or of an edition of it) for a version, compiled once.
+
+    Raises what `resolved` and `dictionary` raise.
+    """
+    key = (name, version, folder, edition)
+    found = _compiled.get(key)
+    if found is None:
+        found = _compiled[key] = compile_profile(resolved(name, folder, edition), version)
+    return found
+
+
+def keep_editions(editions: Collection[str]) -> None:
+    """Lets go of all that was read and compiled but for these editions."""
+    for key in [key for key in _compiled if key[3] not in editions]:
+        del _compiled[key]
+    forget_profiles(editions)
+    keep_only(editions)
 
 
 def compile_profile(profile: Profile, version: str) -> CompiledProfile:

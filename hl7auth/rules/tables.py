@@ -4,9 +4,10 @@ Imports wire, errors, resources, rules.strict_yaml, pydantic and yaml only.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 import yaml
@@ -14,13 +15,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hl7auth.errors import ConfigError
 from hl7auth.resources import shipped
-from hl7auth.rules.strict_yaml import Strict, load
+from hl7auth.rules.strict_yaml import Strict, load_with_lines
 from hl7auth.wire.versions import VERSIONS, at_least
 
 TableKind = Literal["hl7", "user", "site"]
 MAX_FILE_BYTES = 20_000_000
 """A list of all plans of a country's payors fits; more does not belong into a table of codes."""
 _COLUMNS = ("code", "text", "since", "until")
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 
 def _known(version: str) -> str:
@@ -97,14 +99,18 @@ class Tables(Strict):
     tables: dict[str, ListedTable]
 
 
-def filled(table: Table, number: str, folder: Path, place: str) -> Table:
+def filled(table: Table, number: str, folder: Path, place: str, texts: Mapping[str, str] = NO_TEXTS) -> Table:
     """The table with the codes of its file, which lies in or below the folder; what it does not say itself (its name)
     is that of the shipped one. Raises ConfigError at `place` (`file:line`), or naming file and line of a mistake in it.
+
+    `texts` are of files by their paths, as they were before; others are read.
     """
     known = shipped_tables().get(number)
     update: dict[str, object] = {"name": table.name or (known.name if known else "")}
     if table.file is not None:
-        update["values"] = _from_file(_inside(table.file, folder, f"{place}: tables.{number}.file"))
+        known_text = texts.get(str(folder / table.file))
+        path = _inside(table.file, folder, f"{place}: tables.{number}.file", is_there=known_text is not None)
+        update["values"] = _from_file(path, known_text)
     return table.model_copy(update=update)
 
 
@@ -139,7 +145,7 @@ def _rows(path: Path) -> Iterator[list[str]]:
         yield from rows
 
 
-def _inside(name: str, folder: Path, key: str) -> Path:
+def _inside(name: str, folder: Path, key: str, *, is_there: bool) -> Path:
     """A profile may come from a partner: it does not get to read what lies outside its own folder."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name:
@@ -147,19 +153,21 @@ def _inside(name: str, folder: Path, key: str) -> Path:
     path = folder / pure
     if path.suffix.lower() not in (".csv", ".yaml", ".yml"):
         raise ConfigError(f"{key}: '{name}' is neither a .csv nor a .yaml file")
-    if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+    if not is_there and (not path.is_file() or not path.resolve().is_relative_to(folder.resolve())):
         raise ConfigError(f"{key}: there is no file {path}")
     return path
 
 
-def _from_file(path: Path) -> dict[str, Code | str]:
-    return _from_csv(path) if path.suffix.lower() == ".csv" else load(path, CodeFile).values
+def _from_file(path: Path, text: str | None) -> dict[str, Code | str]:
+    if path.suffix.lower() == ".csv":
+        return _from_csv(path, _text(path) if text is None else text)
+    return load_with_lines(path, CodeFile, text)[0].values
 
 
-def _from_csv(path: Path) -> dict[str, Code | str]:
+def _from_csv(path: Path, text: str) -> dict[str, Code | str]:
     """The codes of a CSV file: a line of column names (code, text, since, until; the last two may be left out), then
     one line a code, divided by commas or semicolons, as spreadsheets write them. Raises ConfigError."""
-    lines = _text(path).splitlines()
+    lines = text.splitlines()
     first = lines[0] if lines else ""
     reader = csv.reader(lines, delimiter=";" if ";" in first else ",")
     columns = [name.strip().lower() for name in next(reader, [])]

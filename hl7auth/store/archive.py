@@ -22,7 +22,7 @@ Entry = dict[str, Any]
 _LISTED = (
     message.c.id, message.c.channel, message.c.received_at, message.c.peer, message.c.control_id,
     message.c.message_type, message.c.trigger_event, message.c.version, message.c.sender, message.c.disposition,
-    message.c.code, message.c.duplicate_of,
+    message.c.code, message.c.duplicate_of, message.c.channel_version,
 )  # fmt: skip
 
 
@@ -69,6 +69,7 @@ def _message_entry(row: Row[Any]) -> Entry:
         "id": str(row.id),
         "received_at": iso_time(row.received_at),
         "channel": row.channel,
+        "channel_version": row.channel_version,
         "peer": row.peer,
         "control_id": row.control_id,
         "event": f"{row.message_type}^{row.trigger_event}" if row.trigger_event else row.message_type,

@@ -25,6 +25,7 @@ from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 _MESSAGE_COLUMNS = (
     "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version",
     "sender", "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings", "shaped",
+    "channel_version",
 )  # fmt: skip
 _VERSION_COLUMNS = (
     "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule",
@@ -233,6 +234,7 @@ def _message_row(outcome: Outcome) -> tuple[object, ...]:
         header.message_type, header.trigger_event, header.version, header.sending_application, header.sending_facility,
         outcome.disposition, outcome.code, outcome.duplicate_of, plan.raw, outcome.accept_ack, outcome.reply, findings,
         plan.shaping.raw if plan.shaping is not None else None,
+        plan.channel.version or None,
     )  # fmt: skip
 
 

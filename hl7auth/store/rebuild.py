@@ -42,8 +42,10 @@ _SMALL_CACHE = "PRAGMA cache_size = -16384"  # 16 MiB
 BEFORE_ALL = -(2**63)
 _REPLAYED = tuple(
     message.c[name]
-    for name in ("id", "channel", "received_at", "peer", "disposition", "code", "raw", "shaped", "findings")
-)
+    for name in (
+        "id", "channel", "received_at", "peer", "disposition", "code", "raw", "shaped", "findings", "channel_version",
+    )
+)  # fmt: skip
 _VERSION = tuple(column for column in versions.c if column.name != "current")
 _VERDICT = (message.c.id, message.c.disposition, message.c.code, message.c.duplicate_of)
 
@@ -69,12 +71,16 @@ class Difference:
 
 @dataclass(slots=True)
 class Report:
-    """What was replayed and compared, what could not be replayed and why, and every difference."""
+    """What was replayed and compared, what could not be replayed and why, and every difference.
+
+    `other_version` counts the messages that ran under another version of their channel than it has now.
+    """
 
     messages: int = 0
     versions: int = 0
     failed: int = 0
     broken_off: int = 0
+    other_version: int = 0
     differences: list[Difference] = field(default_factory=list)
     further: int = 0
     _known: dict[tuple[str, str], Difference] = field(default_factory=dict)
@@ -209,7 +215,13 @@ def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal,
 
 
 def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
-    """The plan of a stored message as it was made when it came; no bytes of it are stored a second time."""
+    """The plan of a stored message as it was made when it came, under the version of the channel that it keeps.
+
+    No bytes of it are stored a second time.
+    """
+    if row.channel_version != (channel.version or None):
+        report.other_version += row.channel_version is not None
+        channel = channel.model_copy(update={"version": row.channel_version or ""})
 
     def new_id() -> int:
         return int(row.id)

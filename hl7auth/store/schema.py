@@ -1,4 +1,4 @@
-"""The tables: every message with its replies, every version of every authorization, and codes that tables lack.
+"""The tables: every message with its replies, every version of every authorization and channel, codes that tables lack.
 
 Imports sqlalchemy only.
 
@@ -46,6 +46,8 @@ message = Table(
     Column("findings", Text),
     # what the steps of the channel made of it, where that is something else: this was judged, and is sent on
     Column("shaped", LargeBinary),
+    # the version of the channel that it ran under; none for messages older than this column
+    Column("channel_version", Text),
     # one index for "was this very message here before", for look-up by control id, and for the strict duplicate rule
     Index("message_control_id", "control_id", "digest"),
 )
@@ -104,4 +106,23 @@ unmapped_value = Table(
     Column("done_at", BigInteger),
     Column("done_by", Text),
     Index("unmapped_value_key", "place", "code_table", "value", unique=True),
+)
+
+channel_version = Table(
+    "channel_version",
+    metadata,
+    Column("channel", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    # the channel file without secrets, and as JSON the fingerprints of the other files of this version by their names
+    Column("text", Text, nullable=False),
+    Column("parts", Text, nullable=False),
+    PrimaryKeyConstraint("channel", "version", name="channel_version_key"),
+)
+
+channel_part = Table(
+    "channel_part",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("text", Text, nullable=False),
 )

@@ -12,11 +12,13 @@ import pytest
 import yaml
 
 from hl7auth.cli.app import main
+from hl7auth.flow.channel import load_channel
 from hl7auth.resources import shipped
+from hl7auth.store.channel_versions import record_versions
 from tests.cli.inline import Ran
 from tests.engine import answer, request
 from tests.flow.json_schema import faults
-from tests.store.stored import Store
+from tests.store.stored import START, Store
 
 LOCAL = "tcp:4001:interface=127.0.0.1"
 
@@ -328,3 +330,26 @@ def test_plan_without_files_tries_the_tests_of_the_channel(folder: Path) -> None
         ("again.hl7", "accepted"),
         ("asked.hl7", "accepted"),  # each test has a store of its own
     ]
+
+
+def test_a_channel_is_shown_as_it_is_and_as_it_was(folder: Path) -> None:
+    (entry,) = channel("list", "--format", "json", "--channels", str(folder)).document
+    version = entry["version"]
+    store = Store(folder, on=load_channel(folder / "north.yaml"), migrate=True)
+    with store.engine.begin() as connection:
+        record_versions(connection, [store.channel], START)
+    store.send(request("C1"))
+    store.close()
+    write(folder, "north", "errors: accept\n")
+    now = channel("show", "north", "--channels", str(folder))
+    assert now.out.startswith("# channel north, version ")
+    assert "errors: accept" in now.out
+    assert channel("versions", "north", "--database", store.url, "--format", "json").document == [
+        {"version": version, "first_seen": "2026-03-01T10:00:00.000+00:00"}
+    ]
+    was = channel("show", "north", "--version", version[:5], "--database", store.url)
+    assert was.out.splitlines()[0] == f"# channel north, version {version}, first served 2026-03-01T10:00:00.000+00:00"
+    assert "errors: accept" not in was.out
+    (folder / "again.yaml").write_text(was.out)
+    assert load_channel(folder / "again.yaml").version == version
+    assert f"on north (version {version}) from" in hl7auth("message", "show", "1", "--database", store.url).out

@@ -241,7 +241,7 @@ def test_an_unknown_name_comes_with_the_known_ones(folder: Path, lines: str, all
 
 def test_a_profile_with_a_mistake_is_named_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, "profile: broken\ntitle: Broken\nsegmnts: {}\n", "broken.yaml")
-    monkeypatch.setattr("hl7auth.rules.profile.shipped", lambda _: folder)
+    monkeypatch.setattr("hl7auth.rules.edition.shipped", lambda _: folder)
     assert mistake(folder, MINIMAL + "profile: broken\n").startswith("broken.yaml:3: unknown key 'segmnts'")
 
 

@@ -102,6 +102,6 @@ def test_workers_are_told_of_it_as_it_was_read(north: Channel) -> None:
 def test_the_messages_of_all_profiles_may_be_accepted(tmp_path: Path) -> None:
     file = written(tmp_path, CHOICE + "accepts: {messages: [RQA, ZQA]}\n").file
     assert isinstance(file, ChannelFile)
-    assert file.own_messages == ("ZQA", "ZPA")
+    assert file.own_messages() == ("ZQA", "ZPA")
     assert file.events("ZQA")
     assert file.events("ZQA", "referral") == ()

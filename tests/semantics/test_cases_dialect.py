@@ -11,9 +11,10 @@ from hl7auth.flow import intake
 from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.flow.decision import Disposition
 from hl7auth.resources import shipped
-from hl7auth.rules import profile as profiles
-from hl7auth.rules.compiled import compiled
+from hl7auth.rules import edition
+from hl7auth.rules.compiled import keep_editions
 from hl7auth.rules.dialect import Dialect
+from hl7auth.rules.edition import known_editions
 from tests.messages import PID, PRD, THERAPY, VISIT, Trial, aut, changes, message, rules, texts
 
 PROFILE = """\
@@ -39,14 +40,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     folder = tmp_path / "profiles"
     shutil.copytree(shipped("profiles"), folder)
     (folder / "hub.yaml").write_text(PROFILE, encoding="utf-8")
-    monkeypatch.setattr(profiles, "shipped", lambda _: folder)
-    for known in (profiles.resolved, compiled):
-        known.cache_clear()
+    monkeypatch.setattr(edition, "shipped", lambda _: folder)
+    keep_editions(known_editions())
     path = tmp_path / "hub.yaml"
     path.write_text(f"channel: hub\nlisten: tcp:0\nprofile: {request.param}\n", encoding="utf-8")
     yield load_channel(path)
-    for known in (profiles.resolved, compiled):
-        known.cache_clear()
+    keep_editions(known_editions())
 
 
 def test_the_channel_of_the_guide_is_one(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.resources import shipped
-from hl7auth.rules import profile as profiles
-from hl7auth.rules.compiled import compiled
+from hl7auth.rules import edition
+from hl7auth.rules.compiled import keep_editions
+from hl7auth.rules.edition import known_editions
 from hl7auth.store.authorizations import Wanted, list_authorizations
 from hl7auth.store.history import read_history, read_why
 from hl7auth.store.rebuild import rebuild
@@ -33,14 +34,12 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Channel
     folder = tmp_path / "profiles"
     shutil.copytree(shipped("profiles"), folder)
     (folder / "network.yaml").write_text(PROFILE, encoding="utf-8")
-    monkeypatch.setattr(profiles, "shipped", lambda _: folder)
-    for known in (profiles.resolved, compiled):
-        known.cache_clear()
+    monkeypatch.setattr(edition, "shipped", lambda _: folder)
+    keep_editions(known_editions())
     path = tmp_path / "network.yaml"
     path.write_text("channel: network\nlisten: tcp:0\nprofile: network\n", encoding="utf-8")
     yield load_channel(path)
-    for known in (profiles.resolved, compiled):
-        known.cache_clear()
+    keep_editions(known_editions())
 
 
 @pytest.fixture
