@@ -16,12 +16,11 @@ from typing import Any
 from typing import Protocol as Interface
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from twisted.internet import defer, endpoints, error
+from twisted.internet import defer, error
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from hl7auth.errors import ConfigError, UserError
+from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_reach import choices
 from hl7auth.net.board import Board, batch_figures, channel_figures
@@ -33,13 +32,14 @@ from hl7auth.net.lookout import Sources
 from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.net.parcel import World
+from hl7auth.net.ports import endpoint_of, listen, listening, plain_endpoint_of
 from hl7auth.net.seen import Seen
 from hl7auth.net.shaping import Preparing, check_steps, forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, PAIR, RING, Setup, Workers
 from hl7auth.observe import ids, log, log_to_stderr, now
 from hl7auth.rules.edition import take_over
-from hl7auth.store.channel_versions import record_versions
+from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.journal import Journal
 from hl7auth.store.turn import Turn
@@ -48,14 +48,6 @@ GRACE_SECONDS = 5.0
 """How long connections get, at the end, to take the replies of what was received."""
 
 Announce = Callable[[str], None]
-
-#: Endpoints whose connections can be given to another process as they are
-_PLAIN = (
-    endpoints.TCP4ServerEndpoint,
-    endpoints.TCP6ServerEndpoint,
-    endpoints.UNIXServerEndpoint,
-    endpoints.AdoptedStreamServerEndpoint,
-)
 
 
 class Service:
@@ -68,7 +60,7 @@ class Service:
         if worker is None:
             upgrade(self._engine)
             forget_in_tables(self._engine, channels)
-            _record(self._engine, channels)
+            keep_versions(self._engine, channels, now())
         else:
             require_current(self._engine)
         self._lock = None if worker is None else Turn(self._engine)
@@ -136,10 +128,10 @@ class Server:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
         shown = await self._seen.start() if self._seen is not None else ""
         for number, channel in enumerate(self._channels):
-            endpoint, factory = _endpoint(self._reactor, channel), self._service.factory(number, channel)
-            port = await _listen(endpoint, channel, entrance(factory))
+            endpoint, factory = endpoint_of(self._reactor, channel), self._service.factory(number, channel)
+            port = await listen(endpoint, channel, entrance(factory))
             self._ports.append(port)
-            self._announce(_listening(channel, port))
+            self._announce(listening(channel, port))
         self._service.outgoing.start()
         if shown:
             self._announce(shown)
@@ -188,7 +180,7 @@ class Parent:
         self._lock = Turn(self._engine)
         upgrade(self._engine)
         forget_in_tables(self._engine, channels)
-        _record(self._engine, channels)
+        keep_versions(self._engine, channels, now())
         self._doors: list[Door] = []
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
@@ -200,12 +192,9 @@ class Parent:
     async def start(self) -> None:
         """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
         shown = await self._seen.start() if self._seen is not None else ""
-        wanted = [_endpoint(self._reactor, channel) for channel in self._channels]
-        for channel, endpoint in zip(self._channels, wanted, strict=True):
-            if not isinstance(endpoint, _PLAIN):
-                raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' needs --workers 1: {_PLAIN_ONLY}")
+        wanted = [plain_endpoint_of(self._reactor, channel) for channel in self._channels]
         for number, (channel, endpoint) in enumerate(zip(self._channels, wanted, strict=True)):
-            port = await _listen(endpoint, channel, Factory())
+            port = await listen(endpoint, channel, Factory())
             door = Door(self._reactor, channel, port, self._hand(number), self._board.channel(number))
             self._doors.append(door)
         await self._workers.start()
@@ -213,7 +202,7 @@ class Parent:
             return
         for door in self._doors:
             door.start()
-            self._announce(_listening(door.channel, door.port))
+            self._announce(listening(door.channel, door.port))
         self._outgoing.start()
         if shown:
             self._announce(shown)
@@ -301,40 +290,6 @@ def _outgoing(reactor: Any, engine: Engine, channels: Sequence[Channel], turn: S
     """The dispatchers of this process, under a name that no other process and no other start of it has."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{ids()()}"
     return Outgoing(World(reactor, now, random.random, turn), engine, channels, owner)
-
-
-def _record(engine: Engine, channels: Sequence[Channel]) -> None:
-    """Messages name the version of the channel that they ran under: it is there before the first of them."""
-    try:
-        with engine.begin() as connection:
-            record_versions(connection, channels, now())
-    except DBAPIError as error:
-        raise UserError(f"the versions of the channels can not be written: {error.orig}") from None
-
-
-_PLAIN_ONLY = "only connections of tcp and unix endpoints can be given to workers"
-
-
-def _endpoint(reactor: Any, channel: Channel) -> Any:
-    try:
-        return endpoints.serverFromString(reactor, channel.file.listen)
-    except (ValueError, TypeError, IndexError, KeyError) as fault:
-        raise ConfigError(f"{channel.path}: listen: '{channel.file.listen}' is no endpoint: {fault}") from None
-
-
-async def _listen(endpoint: Any, channel: Channel, factory: Factory) -> Any:
-    try:
-        return await endpoint.listen(factory)
-    except error.CannotListenError as fault:
-        text = getattr(fault.socketError, "strerror", None) or str(fault.socketError)
-        raise UserError(f"channel {channel.name} can not listen on {channel.file.listen}: {text.lower()}") from None
-
-
-def _listening(channel: Channel, port: Any) -> str:
-    host = port.getHost()
-    where = f"tcp:{getattr(host, 'port', '?')}:interface={getattr(host, 'host', '?')}"
-    log("listener.ready", "listening", channel=channel.name, address=where)
-    return f"listening on {where} (channel {channel.name})"
 
 
 def _calm_the_collector() -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DBAPIError
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_version import text_beside
 from hl7auth.rules.edition import fingerprint, fingerprint_of_lines, kept_edition
+from hl7auth.store.database import connect
 from hl7auth.store.deliveries import run_many
 from hl7auth.store.schema import channel_part, channel_version
 
@@ -28,6 +30,15 @@ _VERSION = (
     " ON CONFLICT (channel, version) DO NOTHING"
 )
 _PART = "INSERT INTO channel_part (fingerprint, text) VALUES ({p}, {p}) ON CONFLICT (fingerprint) DO NOTHING"
+
+
+def keep_versions(engine: Engine, channels: Sequence[Channel], now: int) -> None:
+    """Writes the versions that are not known yet: before the first message names them. Raises UserError."""
+    try:
+        with connect(engine) as connection, connection.begin():
+            record_versions(connection, channels, now)
+    except DBAPIError as error:
+        raise UserError(f"the versions of the channels can not be written: {error.orig}") from None
 
 
 def record_versions(connection: Connection, channels: Sequence[Channel], now: int) -> None:
