@@ -31,15 +31,27 @@ def prove_durability(  # noqa: PLR0913, PLR0917 - one argument for each option
         str | None,
         typer.Option(metavar="URL", help="An empty database for the proof; default: SQLite in a new folder."),
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, max=512, help="Senders at the same time.")] = 16,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes of the engine.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the moments and messages of chance.")] = 1,
-    longest: Annotated[float, typer.Option(min=0.05, help="Seconds under load before a kill, at most.")] = 1.0,
+    connections: Annotated[
+        int, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, max=512, help="Senders at the same time.")
+    ] = 16,
+    workers: Annotated[int, typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=64, help="Processes of the engine.")] = 1,
+    seed: Annotated[int, typer.Option(envvar="HL7AUTH_SEED", help="Of the moments and messages of chance.")] = 1,
+    longest: Annotated[
+        float, typer.Option(envvar="HL7AUTH_LONGEST", min=0.05, help="Seconds under load before a kill, at most.")
+    ] = 1.0,
     unsynced: Annotated[
-        bool, typer.Option(help="After each kill also drop every write that was not synced (SQLite, one C compiler).")
+        bool,
+        typer.Option(
+            envvar="HL7AUTH_UNSYNCED",
+            help="After each kill also drop every write that was not synced (SQLite, one C compiler).",
+        ),
     ] = False,
-    deaf: Annotated[bool, typer.Option(hidden=True, help="With --unsynced: as if nothing were ever synced.")] = False,
-    reload: Annotated[bool, typer.Option(help="Reload the channel in the middle of each round.")] = False,
+    deaf: Annotated[
+        bool, typer.Option(envvar="HL7AUTH_DEAF", hidden=True, help="With --unsynced: as if nothing were ever synced.")
+    ] = False,
+    reload: Annotated[
+        bool, typer.Option(envvar="HL7AUTH_RELOAD", help="Reload the channel in the middle of each round.")
+    ] = False,
     output: Output = Format.TEXT,
 ) -> None:
     """Kill an engine under load, restart it, compare what senders were told with what is stored; exit 1 if it fails.

@@ -28,7 +28,9 @@ def soak(
     minutes: Annotated[float, typer.Option(envvar="HL7AUTH_MINUTES", min=0.01, help="How long.")] = 30.0,
     rate: Annotated[float, typer.Option(envvar="HL7AUTH_RATE", min=1, help="Messages a second in all.")] = 500.0,
     connections: Annotated[int, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, max=512)] = 64,
-    plot: Annotated[Path | None, typer.Option(help="Write the curves there as SVG.", metavar="FILE")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(envvar="HL7AUTH_PLOT", help="Write the curves there as SVG.", metavar="FILE")
+    ] = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Load an engine evenly with good and bad messages, and show memory, files, latency and database over time.
