@@ -29,7 +29,11 @@ def prove_durability(  # noqa: PLR0913, PLR0917 - one argument for each option
     rounds: Annotated[int, typer.Option(envvar="HL7AUTH_ROUNDS", min=1, help="How often the engine is killed.")] = 20,
     database: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="An empty database for the proof; default: SQLite in a new folder."),
+        typer.Option(
+            envvar="HL7AUTH_PROOF_DATABASE",
+            metavar="URL",
+            help="An empty database for the proof; default: SQLite in a new folder.",
+        ),
     ] = None,
     connections: Annotated[
         int, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, max=512, help="Senders at the same time.")
