@@ -33,7 +33,7 @@ from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.net.parcel import World
 from hl7auth.net.ports import endpoint_of, listen, listening, plain_endpoint_of
-from hl7auth.net.seen import Seen
+from hl7auth.net.seen import NOBODY, Outside, Seen
 from hl7auth.net.shaping import Preparing, check_steps, forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, PAIR, RING, Setup, Workers
@@ -115,14 +115,14 @@ class Server:
     """One process that does all. `announce` is called with a line per listener when ready."""
 
     def __init__(
-        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, metrics: str = ""
+        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, outside: Outside = NOBODY
     ) -> None:
         self._reactor = reactor
         self._announce = announce
         self._channels = channels
         self._service = Service(channels, database, reactor)
         self._ports: list[Any] = []
-        self._seen = Seen(reactor, database, self._sources(), metrics) if metrics else None
+        self._seen = Seen(reactor, database, self._sources(), channels, outside) if outside else None
 
     async def start(self) -> None:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
@@ -171,7 +171,7 @@ class Parent:
         reactor: Any,
         announce: Announce,
         workers: int,
-        metrics: str = "",
+        outside: Outside = NOBODY,
     ) -> None:
         self._reactor = reactor
         self._announce = announce
@@ -187,7 +187,7 @@ class Parent:
         turn = SharedTurn(reactor, self._lock, *self._workers.bell)
         self._outgoing = _outgoing(reactor, self._engine, channels, turn)
         self._board = Board(len(channels))
-        self._seen = Seen(reactor, database, self._sources(workers), metrics) if metrics else None
+        self._seen = Seen(reactor, database, self._sources(workers), channels, outside) if outside else None
 
     async def start(self) -> None:
         """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
@@ -313,15 +313,17 @@ class Program(Interface):
         """Before the reactor stops."""
 
 
-def run(channels: Sequence[Channel], database: str, announce: Announce, workers: int = 1, metrics: str = "") -> None:
+def run(
+    channels: Sequence[Channel], database: str, announce: Announce, workers: int = 1, outside: Outside = NOBODY
+) -> None:
     """Serves until SIGINT or SIGTERM. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
     check_steps(channels)
     if workers == 1:
-        _run(reactor, Server(channels, database, reactor, announce, metrics))
+        _run(reactor, Server(channels, database, reactor, announce, outside))
     else:
-        _run(reactor, Parent(channels, database, reactor, announce, workers, metrics))
+        _run(reactor, Parent(channels, database, reactor, announce, workers, outside))
 
 
 def run_worker() -> None:

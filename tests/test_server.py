@@ -9,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 from hl7auth.cli import engine
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.channel import Channel, load_channel
-from hl7auth.net.seen import on_loopback
+from hl7auth.net.seen import Outside, on_loopback
 from hl7auth.observe import MAX_WORKERS
 from hl7auth.server import Parent, Server
 
@@ -49,7 +49,9 @@ def test_an_address_that_is_none_is_named_with_its_file(tmp_path: Path, listen: 
 
 @pytest.mark.parametrize("where", ["nosuch:1", "tcp:99999", "tcp:x", ":"])
 def test_an_address_for_figures_that_is_none_is_named(tmp_path: Path, where: str) -> None:
-    built = Server([channel(tmp_path, "tcp:1")], f"sqlite:///{tmp_path}/s.db", MemoryReactorClock(), print, where)
+    built = Server(
+        [channel(tmp_path, "tcp:1")], f"sqlite:///{tmp_path}/s.db", MemoryReactorClock(), print, Outside(where)
+    )
     failures: list[BaseException | None] = []
     Deferred.fromCoroutine(built.start()).addErrback(lambda failure: failures.append(failure.value))
     assert isinstance(failures[0], UserError)

@@ -3,6 +3,7 @@
 Imports cli.channel_files, observe, flow, steps, hl7auth.steps_runner and errors.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,7 +44,8 @@ def as_text(entries: list[Entry]) -> str:
         fails = sum(each["fails"] for each in found)
         said = f"would fail in {fails} place(s)" if fails else "is good"
         more = f"; {len(found) - fails} thing(s) are questionable" if len(found) > fails else ""
-        lines.append(f"{entry['file']}: channel {entry['channel']} {said}{more}")
+        what = f"channel {entry['channel']}" if "channel" in entry else f"set of {entry['alerts']} alert(s)"
+        lines.append(f"{entry['file']}: {what} {said}{more}")
         lines += [
             f"  {each['place']}: {'fails: ' if each['fails'] else ''}{each['key']}: {each['text']}" for each in found
         ]
@@ -60,7 +62,23 @@ def _all(folder: Path | None) -> list[Entry]:
             mistakes.append(_mistake(error))
     if not mistakes:
         channels = load_folder(folder)
+        mistakes = _alerts(folder, channels)
     return [*(_entry(each, channels[:at]) for at, each in enumerate(channels)), *mistakes]
+
+
+def _alerts(folder: Path | None, channels: "list[Channel]") -> list[Entry]:
+    """The alerts of the folder, where there are any."""
+    from hl7auth.flow.alert import alert_doubts, load_alerts
+    from hl7auth.resources import shipped
+
+    try:
+        alerts = load_alerts(folder or shipped("channels"), channels, os.environ)
+    except ConfigError as error:
+        return [_mistake(error)]
+    if alerts is None:
+        return []
+    found = [{"key": key, "text": text, "place": at, "fails": False} for key, text, at in alert_doubts(alerts)]
+    return [{"good": True, "alerts": len(alerts.file.rules), "file": str(alerts.path), "questionable": found}]
 
 
 def _neighbours(channel: "Channel") -> "list[Channel]":

@@ -50,9 +50,10 @@ def is_file(name: str) -> bool:
 
 def files_of(folder: Path | None) -> list[Path]:
     """The channel files of a folder, or the shipped ones."""
+    from hl7auth.flow.channel_files import channel_paths
     from hl7auth.resources import shipped
 
-    return sorted((folder or shipped("channels")).glob("*.yaml"))
+    return channel_paths((folder or shipped("channels")).glob("*.yaml"))
 
 
 def tests_of(channel: "Channel") -> Path:

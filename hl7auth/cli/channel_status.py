@@ -136,6 +136,7 @@ def _stored(folder: Path | None, database: str, hours: float, why: str) -> Entry
 
 def _rows(connection: "Connection", channels: "Sequence[Channel]", since: int, at: int) -> Entry:
     from hl7auth.flow.destination import full_name
+    from hl7auth.store.incidents import open_incidents
     from hl7auth.store.standing import came, last_messages, stopped, waiting, went
 
     messages, last, halted = came(connection, since), last_messages(connection), stopped(connection)
@@ -151,7 +152,7 @@ def _rows(connection: "Connection", channels: "Sequence[Channel]", since: int, a
         "destinations": [
             _destination(name, state, sent.get(name, {}), waits.get(name), at, seconds) for name, state in destinations
         ],
-        "alerts": [],
+        "alerts": [incident.entry() for incident in open_incidents(connection)],
     }
 
 

@@ -182,11 +182,15 @@ def status(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    alerts: Annotated[bool, typer.Option("--alerts", envvar="HL7AUTH_ALERTS", help="Of alerts.yaml instead.")] = False,
+) -> None:
     """The JSON Schema (2020-12) of channel files, for editors."""
+    from hl7auth.flow.alert import AlertsFile
     from hl7auth.flow.channel_schema import channel_schema
 
-    show(channel_schema(), Format.JSON, str)
+    found = channel_schema(AlertsFile, "The alerts of hl7auth") if alerts else channel_schema()
+    show(found, Format.JSON, str)
 
 
 def _differences(whole: dict[str, Any], before: tuple[str, ...], after: tuple[str, ...]) -> str:

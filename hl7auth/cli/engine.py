@@ -41,12 +41,17 @@ def serve(
     metrics: Metrics = "",
 ) -> None:
     """Listen on all channels until stopped; prints a line per listener when ready."""
+    from hl7auth.flow.alert import load_alerts
     from hl7auth.flow.channel import load_channels
+    from hl7auth.net.seen import Outside
     from hl7auth.observe import log_to_stderr
+    from hl7auth.resources import shipped
     from hl7auth.server import run
 
     log_to_stderr()
-    run(load_channels(channels, os.environ), database, typer.echo, workers, metrics)
+    found = load_channels(channels, os.environ)
+    alerts = load_alerts(channels or shipped("channels"), found, os.environ)
+    run(found, database, typer.echo, workers, Outside(metrics, alerts))
 
 
 def send(

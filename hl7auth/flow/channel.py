@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
+from hl7auth.flow.channel_files import channel_paths
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy
@@ -274,7 +275,7 @@ def load_channels(folder: Path | None = None, environment: Environment = NO_ENVI
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of channels")
     editions = cache(edition_now)  # the same for all, also while somebody writes them
-    channels = [load_channel(path, environment, editions) for path in sorted(folder.glob("*.yaml"))]
+    channels = [load_channel(path, environment, editions) for path in channel_paths(folder.glob("*.yaml"))]
     if not channels:
         raise ConfigError(f"{folder}: no channel file (*.yaml)")
     _refuse_doubles(channels)

@@ -34,7 +34,7 @@ _SAID = {
 _END_OF_SENTENCE = re.compile(r"(?<=[.;])\s+(?=`)|(?<=\.)\s+(?=[A-Z])|\n\n")
 
 
-def channel_schema(model: type[BaseModel] = ChannelFile) -> Schema:
+def channel_schema(model: type[BaseModel] = ChannelFile, title: str = "A channel of hl7auth") -> Schema:
     """The schema of a channel file."""
     drawn = model.model_json_schema()
     definitions: dict[str, Schema] = drawn.pop("$defs", {})
@@ -42,7 +42,7 @@ def channel_schema(model: type[BaseModel] = ChannelFile) -> Schema:
     for each in definitions.values():
         _describe(each, definitions, {})
     whole = _open(drawn)
-    whole["title"] = "A channel of hl7auth"
+    whole["title"] = title
     whole["$defs"] = {name: _open(each) for name, each in definitions.items()} | {_FROM_ENVIRONMENT: _environment()}
     return {"$schema": DIALECT, **whole}
 

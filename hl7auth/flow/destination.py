@@ -27,6 +27,17 @@ ER7 = "x-application/hl7-v2+er7"
 """The content type of HL7 over HTTP."""
 
 
+def is_http(text: str) -> bool:
+    """True for an http:// or https:// address, without a password in it."""
+    return _URL.fullmatch(text) is not None
+
+
+def is_plain_header(header: tuple[str, str]) -> bool:
+    """True for a header of HTTP that has a name and can not become two."""
+    name, value = header
+    return bool(name) and not set(f"{name}{value}") & set("\r\n\0")
+
+
 class Retry(Strict):
     """The pauses before a message is sent again: `first_seconds`, times `factor` each time, up to `most_seconds`.
 
@@ -102,14 +113,14 @@ class Post(Strict):
     @field_validator("url")
     @classmethod
     def _http(cls, text: str) -> str:
-        if not _URL.fullmatch(text):
+        if not is_http(text):
             raise ValueError(f"'{text}' is no http:// or https:// address")
         return text
 
     @field_validator("headers")
     @classmethod
     def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
-        if any(set(f"{name}{value}") & set("\r\n\0") or not name for name, value in headers.items()):
+        if not all(map(is_plain_header, headers.items())):
             raise ValueError("a header has a name, and no line ends")
         return headers
 

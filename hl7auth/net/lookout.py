@@ -1,6 +1,6 @@
 """The lookout: a thread that looks at the figures and into the store, and makes the pages of the window.
 
-Imports twisted, sqlalchemy, flow, store, net and observe only.
+Imports twisted, prometheus_client, sqlalchemy, flow, store, net, observe and errors only.
 
 It is a thread because nobody may wait for it: a scrape of a thousand channels takes longer than a message may, and a
 database may be slow just when one wants to know. It reads what the reactor counts, and writes none of it.
@@ -8,18 +8,24 @@ database may be slow just when one wants to know. It reads what the reactor coun
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple
 
 import orjson
+from prometheus_client.core import Metric
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet import defer
 
 from hl7auth.errors import UserError
+from hl7auth.flow.alert import Alerts
+from hl7auth.flow.certificate_files import certificate_files, first_end
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import ChannelFigures, DestinationFigures, Figures, Waiting
-from hl7auth.net.exposition import SECOND, TEXT, Exposition, Rates, status
+from hl7auth.net.alarm import Alarm
+from hl7auth.net.exposition import SECOND, TEXT, Exposition, Rates, gauge, status
 from hl7auth.net.window import JSON, PLAIN, Page
 from hl7auth.observe import log, now
 from hl7auth.store.database import connect, file_of, open_database
@@ -28,11 +34,17 @@ from hl7auth.store.standing import waiting
 TICK_SECONDS = 5.0
 """How often it looks unasked."""
 
+CERTIFICATE_SECONDS = 600
+"""How often certificates are looked at: a new file is seen without a restart."""
+
 RATE_SECONDS = 60
 """Rates are over the last so many seconds."""
 
 FRESH_SECONDS = 1.0
 """What was found so short ago is shown again, however often one asks."""
+
+GRACE_SECONDS = 1.0
+"""How long, at the end, the thread may take for what it has begun."""
 
 PATIENCE_SECONDS = 10.0
 """Who asks is told so when the lookout is stuck for longer."""
@@ -50,7 +62,15 @@ class Sources(NamedTuple):
 class Lookout:
     """Looks when asked, and every few seconds."""
 
-    def __init__(self, reactor: Any, database: str, sources: Sources, clock: Callable[[], int] = now) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        database: str,
+        sources: Sources,
+        channels: Sequence[Channel] = (),
+        alerts: Alerts | None = None,
+        clock: Callable[[], int] = now,
+    ) -> None:
         self._reactor = reactor
         self._database = database
         self._file = file_of(database)
@@ -63,22 +83,31 @@ class Lookout:
         self._exposition = Exposition()
         self._found: Figures | None = None
         self._away = False
+        self._certificates = {each.name: certificate_files(each) for each in channels}
+        self._ends: dict[str, int] = {}
+        self._ends_at = 0
+        self._alarm = None if alerts is None else Alarm(alerts, database, clock, self._jobs.put)
+        self._tick_seconds = TICK_SECONDS if alerts is None else alerts.file.every_seconds
 
     def start(self) -> None:
         """Begins to look."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Looks no more; waits for nobody."""
+        """Looks no more; waits a little for what was to be written about alerts."""
         self._jobs.put(None)
+        if self._alarm is not None:
+            self._alarm.stop()
+            if self._thread.is_alive():
+                self._thread.join(GRACE_SECONDS)
 
     def metrics(self) -> "defer.Deferred[Page]":
         """All figures in the text format of Prometheus."""
-        return self._ask(lambda: Page(200, TEXT, self._exposition.text(*self._seen())))
+        return self._ask(lambda: Page(200, TEXT, self._exposition.text(*self._seen(), self._more())))
 
     def status(self) -> "defer.Deferred[Page]":
         """All figures as JSON."""
-        return self._ask(lambda: Page(200, JSON, orjson.dumps(status(*self._seen(), []))))
+        return self._ask(lambda: Page(200, JSON, orjson.dumps(status(*self._seen(), self._alerts()))))
 
     def ready(self) -> "defer.Deferred[Page]":
         """Can messages be taken?"""
@@ -113,11 +142,30 @@ class Lookout:
         return {name: (count - before.get(name, 0)) / seconds for name, count in _counts(figures)}
 
     def tick(self) -> None:
-        """Looks, and keeps a sample for the rates."""
-        figures = self.look()
+        """Looks, keeps a sample for the rates, and has the alarm look."""
+        figures = self.look(anew=True)
         self._samples.append((figures.at, dict(_counts(figures))))
         while figures.at - self._samples[0][0] > RATE_SECONDS * SECOND:
             self._samples.popleft()
+        if not self._ends_at or figures.at - self._ends_at > CERTIFICATE_SECONDS * SECOND:
+            self._ends_at, self._ends = figures.at, self._first_ends()
+        if self._alarm is not None:
+            self._alarm.look(figures, self._ends)
+
+    def _first_ends(self) -> dict[str, int]:
+        found = {name: first_end(paths, content) for name, paths in self._certificates.items() if paths}
+        return {name: end for name, end in found.items() if end is not None}
+
+    def _more(self) -> Iterable[Metric]:
+        yield gauge(
+            "hl7auth_certificate_end_timestamp_seconds", "When the first certificate of the channel ends", "channel",
+            ((name, end / SECOND) for name, end in self._ends.items()),
+        )  # fmt: skip
+        if self._alarm is not None:
+            yield gauge("hl7auth_alerts_open", "Incidents that are open", "rule", self._alarm.counts())
+
+    def _alerts(self) -> list[dict[str, Any]]:
+        return [] if self._alarm is None else self._alarm.entries()
 
     def _seen(self) -> tuple[Figures, Rates]:
         figures = self.look()
@@ -150,7 +198,7 @@ class Lookout:
                 return
             try:
                 if self._reactor.seconds() >= due:
-                    due = self._reactor.seconds() + TICK_SECONDS
+                    due = self._reactor.seconds() + self._tick_seconds
                     self.tick()
                 job()
             except Exception:
@@ -182,6 +230,14 @@ def _waiting(database: str) -> Mapping[str, Waiting]:
             return waiting(connection)
     finally:
         engine.dispose()
+
+
+def content(path: Path) -> bytes | None:
+    """The bytes of a file; None where there is none that can be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _nothing() -> None:

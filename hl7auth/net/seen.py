@@ -1,13 +1,16 @@
 """The engine as it is seen from outside: the lookout, and the window that shows what it found.
 
-Imports twisted, flow.endpoint, net.lookout, net.window, observe and errors only.
+Imports twisted, flow, net.lookout, net.window, observe and errors only.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet import defer, endpoints, error
 
 from hl7auth.errors import UserError
+from hl7auth.flow.alert import Alerts
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.endpoint import endpoint
 from hl7auth.net.lookout import Lookout, Sources
 from hl7auth.net.window import JSON, PLAIN, Page, Window, at_once
@@ -21,13 +24,28 @@ INDEX = b"""hl7auth
 """
 
 
-class Seen:
-    """Looks from its start to its end; with `metrics`, a Twisted endpoint, it shows what it sees there."""
+class Outside(NamedTuple):
+    """What is wanted: an endpoint to show figures at (Twisted's, or a port; empty for none), and alerts."""
 
-    def __init__(self, reactor: Any, database: str, sources: Sources, metrics: str) -> None:
+    metrics: str = ""
+    alerts: Alerts | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.metrics or self.alerts)
+
+
+NOBODY = Outside()
+
+
+class Seen:
+    """Looks from its start to its end; shows what it sees at `metrics`, and tells of what `outside` calls for."""
+
+    def __init__(
+        self, reactor: Any, database: str, sources: Sources, channels: Sequence[Channel], outside: Outside
+    ) -> None:
         self._reactor = reactor
-        self._metrics = on_loopback(metrics)
-        self._lookout = Lookout(reactor, database, sources)
+        self._metrics = on_loopback(outside.metrics)
+        self._lookout = Lookout(reactor, database, sources, channels, outside.alerts)
         pages = {
             "/": at_once(Page(200, PLAIN, INDEX)),
             "/metrics": self._lookout.metrics,
@@ -39,7 +57,10 @@ class Seen:
         self._port: Any = None
 
     async def start(self) -> str:
-        """Begins; returns a line that says where. Raises UserError where it can not listen."""
+        """Begins; returns a line that says where it shows. Raises UserError where it can not listen."""
+        if not self._metrics:
+            self._lookout.start()
+            return ""
         self._port = await self._listen()
         self._lookout.start()
         host = self._port.getHost()

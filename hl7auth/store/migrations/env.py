@@ -5,10 +5,9 @@ Imports alembic and the schema.
 
 from alembic import context
 
-from hl7auth.store.delivery_table import delivery
+from hl7auth.store import delivery_table, incident_table  # noqa: F401 - they add their tables to the schema
+from hl7auth.store.schema import metadata
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=delivery.metadata, render_as_batch=True
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()
