@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +20,7 @@ from tests.outbox import Listener, ack
 from tests.serving import SECONDS, Line, Serving
 
 SHOWN = ("--metrics", "tcp:0")
-LOOKS = 2_000
+LOOK_SECONDS = 0.05
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
@@ -34,10 +35,11 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 def until(port: int, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The figures as soon as they are so: they are looked for once a second."""
-    for _ in range(LOOKS):
+    for _ in range(int(SECONDS / LOOK_SECONDS)):
         status: dict[str, Any] = json.loads(get(port, "/status")[1])
         if holds(status):
             return status
+        time.sleep(LOOK_SECONDS)
     raise AssertionError(status)
 
 
