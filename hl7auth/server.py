@@ -3,7 +3,6 @@
 Imports twisted and everything below.
 """
 
-import gc
 import logging
 import os
 import random
@@ -12,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from typing import Protocol as Interface
 
@@ -24,12 +24,14 @@ from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_reach import choices
 from hl7auth.net.board import Board, batch_figures, channel_figures
+from hl7auth.net.collector import calm_the_collector
 from hl7auth.net.door import Door
 from hl7auth.net.entrance import entrance
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpFactory
 from hl7auth.net.lookout import Sources
 from hl7auth.net.outgoing import Outgoing, Waking
+from hl7auth.net.overdue import Watch, watches_of
 from hl7auth.net.pair import READY, STOPPING, Pair
 from hl7auth.net.parcel import World
 from hl7auth.net.ports import endpoint_of, listen, listening, plain_endpoint_of
@@ -42,6 +44,7 @@ from hl7auth.rules.edition import take_over
 from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.journal import Journal
+from hl7auth.store.links import overdue
 from hl7auth.store.turn import Turn
 
 GRACE_SECONDS = 5.0
@@ -72,6 +75,7 @@ class Service:
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn, self.board)
         self.factories: list[MllpFactory] = []
         self._preparing: list[Preparing] = []
+        self._watches: list[Watch] = []
         for channel in channels:
             for choice in choices(channel.file):
                 for version in choice.versions:
@@ -82,12 +86,16 @@ class Service:
         slots = self.board.channel(number)
         queue = Preparing(self.intake, channel) if channel.steps.calls else None
         self._preparing += [queue] if queue else []
-        self.factories.append(MllpFactory(channel, self.intake, left, slots, queue))
-        return self.factories[-1]
+        factory = MllpFactory(channel, self.intake, left, slots, queue)
+        self.factories.append(factory)
+        self._watches += watches_of(factory, self.intake, partial(overdue, self._engine))
+        return factory
 
     async def finish(self) -> None:
         """What was received is committed and answered; then everything is closed."""
         connections = [connection for factory in self.factories for connection in list(factory.connections)]
+        for watch in self._watches:
+            watch.stop()
         for connection in connections:
             connection.close_when_answered()
         await self._until_closed()
@@ -292,17 +300,6 @@ def _outgoing(reactor: Any, engine: Engine, channels: Sequence[Channel], turn: S
     return Outgoing(World(reactor, now, random.random, turn), engine, channels, owner)
 
 
-def _calm_the_collector() -> None:
-    """A batch of messages is some 50,000 objects that all die by themselves, without cycles.
-
-    With Python's default threshold of 700 the collector would look at them, and at the dictionaries, again and again:
-    for nothing. Now it runs seldom, and never looks at what was there when serving began.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)
-
-
 class Program(Interface):
     """What runs on a reactor."""
 
@@ -352,7 +349,7 @@ def _run(reactor: Any, program: Program) -> None:
     def begin() -> None:
         defer.Deferred.fromCoroutine(program.start()).addErrback(give_up)
 
-    _calm_the_collector()
+    calm_the_collector()
     reactor.callWhenRunning(begin)
     reactor.addSystemEventTrigger("before", "shutdown", lambda: defer.Deferred.fromCoroutine(program.stop()))
     reactor.run()

@@ -99,7 +99,7 @@ def _entry(report: "Report") -> dict[str, Any]:
         "equal": report.equal,
         "messages": report.messages,
         "versions": report.versions,
-        "not_replayed": {"failed": report.failed, "broken_off": report.broken_off},
+        "not_replayed": {"failed": report.failed, "broken_off": report.broken_off, "links": report.links},
         "other_version": report.other_version,
         "differences": [each.entry() for each in report.differences],
         "further_differences": report.further,
@@ -126,7 +126,11 @@ def _text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_NOT_JUDGED = {"failed": "the engine failed on", "broken_off": "did not come whole"}
+_NOT_JUDGED = {
+    "failed": "the engine failed on",
+    "broken_off": "did not come whole",
+    "links": "were about other messages: parts, batches, sequence numbers",
+}
 
 
 @contextmanager

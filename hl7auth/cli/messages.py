@@ -13,6 +13,7 @@ from hl7auth.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
 
+_MOST_PARTS = 10
 _COLUMNS = ("id", "received_at", "channel", "event", "control_id", "sender", "disposition", "code")
 ControlId = Annotated[str | None, typer.Option("--control-id", envvar="HL7AUTH_CONTROL_ID", help="MSH-10.")]
 Channel = Annotated[str | None, typer.Option("--channel", envvar="HL7AUTH_CHANNEL", help="Name of the channel.")]
@@ -22,7 +23,7 @@ Disposition = Annotated[
     typer.Option(
         "--disposition",
         envvar="HL7AUTH_DISPOSITION",
-        help="accepted, refused, duplicate, failed, parked, ignored or filtered.",
+        help="accepted, refused, duplicate, failed, parked, ignored, filtered, part, link or batch.",
     ),
 ]
 
@@ -106,6 +107,10 @@ def _text(entry: dict[str, Any]) -> str:
     ]
     under = f" (version {entry['channel_version']})" if entry["channel_version"] else ""
     lines += [f"received {entry['received_at']} on {entry['channel']}{under} from {entry['peer']}"]
+    if "part" in entry:
+        lines += ["number {number} of {of} ({state})".format(**entry["part"])]
+    if "parts" in entry:
+        lines += [f"made of {', '.join(entry['parts'][:_MOST_PARTS])}" + ", ..." * (len(entry["parts"]) > _MOST_PARTS)]
     lines += ["", *readable(entry["raw"].encode()).split("\n")]
     lines += (
         ["", *(f"{f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"])]

@@ -15,6 +15,7 @@ from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
 from hl7auth.flow.channel_files import channel_paths
+from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy
@@ -122,6 +123,7 @@ class ChannelFile(Strict):
     steps: tuple[Step, ...] = ()
     framing: Framing = Framing()
     limits: Limits = Limits()
+    protocol: Agreed = Agreed()
     snapshot: Snapshot = Snapshot()
     action: Action = Action()
     order: Order = Order()

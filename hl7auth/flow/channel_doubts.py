@@ -18,6 +18,7 @@ from hl7auth.flow.certificate import Validity, validities
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_leaves import Keys, is_secret, leaves, plain, spelled
 from hl7auth.flow.channel_places import unknown_segments
+from hl7auth.flow.channel_protocol import JOINED_IN_PYTHON
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
@@ -233,6 +234,9 @@ def _values(looked: _Looked) -> Iterator[_Said]:
     if file.limits.message_seconds > file.limits.idle_seconds:
         text = "a message may take longer than a connection may be silent"
         yield _Said(("limits", "message_seconds"), text, fails=False)
+    in_python = (keys for keys, _ in leaves(looked.data) if keys[0] == "steps" and _last(keys) == "python")
+    if file.protocol.joins and next(in_python, None):
+        yield _Said(("protocol", "continuation"), JOINED_IN_PYTHON)
     if charset.CODECS[file.fallback_charset] in ("utf_16", "utf_32"):
         text = f"{file.fallback_charset} never reads a message: its MSH must begin in ASCII"
         yield _Said(("fallback_charset",), text, fails=False)

@@ -26,7 +26,9 @@ MAX_REPORTED = 50
 
 class Disposition(StrEnum):
     """What became of a message. `ignored`: an acknowledgement, kept and never answered. `parked`: older than what it
-    would change, kept and not applied. `filtered`: dropped by a step of the channel, kept and not applied."""
+    would change, kept and not applied. `filtered`: dropped by a step of the channel, kept and not applied. `part`: kept
+    until the rest of its message has come. `link`: about sequence numbers alone. `batch`: the frame around the messages
+    of a batch."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -35,6 +37,9 @@ class Disposition(StrEnum):
     PARKED = "parked"
     IGNORED = "ignored"
     FILTERED = "filtered"
+    PART = "part"
+    LINK = "link"
+    BATCH = "batch"
 
 
 class Stored(NamedTuple):
@@ -56,7 +61,10 @@ class KnownToChannel(Known, Protocol):
 
 
 class Outcome(NamedTuple):
-    """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent."""
+    """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent.
+
+    `joined` is the continued message that this one was the last part of.
+    """
 
     plan: Plan
     disposition: Disposition
@@ -66,6 +74,7 @@ class Outcome(NamedTuple):
     reply: bytes | None = None
     changes: tuple[Change, ...] = ()
     duplicate_of: int | None = None
+    joined: "Outcome | None" = None
 
     @property
     def replies(self) -> list[bytes]:
@@ -122,6 +131,11 @@ def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition
         reply = _encoded(plan, acknowledge(_reply(plan, 1), refusal.ack, problems))
     findings = [*plan.findings, *_as_findings(plan, refusal)]
     return Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
+
+
+def acknowledgment(plan: Plan, code: str, problems: Sequence[Problem] = (), text: str = "") -> bytes:
+    """A general acknowledgement of a message, in the bytes that its sender used."""
+    return _encoded(plan, acknowledge(_reply(plan, 0), code, problems, text))
 
 
 def _milder(plan: Plan, findings: Sequence[Finding]) -> tuple[Problem, ...]:
@@ -205,7 +219,9 @@ def _own_name(plan: Plan) -> Name | None:
 
 
 def _reply(plan: Plan, number: int) -> Reply:
-    return Reply(plan.header, plan.delimiters, timestamp(plan.received_at // 1_000_000), plan.reply_ids[number])
+    expected = plan.link.expected if plan.link is not None else ""
+    sent_at = timestamp(plan.received_at // 1_000_000)
+    return Reply(plan.header, plan.delimiters, sent_at, plan.reply_ids[number], expected)
 
 
 def _encoded(plan: Plan, text: str) -> bytes:

@@ -24,6 +24,7 @@ class Ending(StrEnum):
     IDLE = "idle"
     NETWORK = "network"
     PROXY = "proxy"
+    TOO_LARGE = "batch too large"
 
 
 class Standing(StrEnum):

@@ -31,6 +31,7 @@ from hl7auth.errors import Fault
 from hl7auth.flow.admission import strangers
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
+from hl7auth.flow.link import Link
 from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
 from hl7auth.rules.check import Finding, check
 from hl7auth.rules.dialect import Dialect
@@ -85,6 +86,7 @@ class Plan(NamedTuple):
     digest: int = 0
     dialect: Dialect | None = None
     shaping: Shaping | None = None
+    link: Link | None = None
 
     @property
     def acts_as(self) -> tuple[str, str]:
@@ -120,7 +122,9 @@ def plan(
     except Fault as fault:
         header, delimiters = salvage(raw)
         location = Location("MSH", field=2) if fault.location == "MSH-2" else None
-        refusal = Refusal("AR", (Problem(fault.code, str(fault), location),))
+        is_batch = raw.startswith((b"FHS", b"BHS"))
+        text = "batches (FHS, BHS) are not taken by this channel" if is_batch else str(fault)
+        refusal = Refusal("AR", (Problem(fault.code, text, location),))
         return Plan(message_id, channel, now, raw, peer, header, delimiters, ORIGINAL, reply_ids, refusal=refusal)
     accepts = channel.file.accepts
     if (accepts.senders or accepts.receivers) and (stranger := refused_stranger(message, channel)):

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from hl7auth.domain.intent import Record
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome, Stored, decide
-from hl7auth.flow.intake import Plan, plan
+from hl7auth.flow.intake import Plan
+from hl7auth.flow.link import Before, Part, Series, Stream
+from hl7auth.flow.linked_decision import decide_linked, rows
+from hl7auth.flow.linked_plan import plan_linked
 from hl7auth.flow.shaping import shape_frame
 from hl7auth.steps.calls import Runner
 
@@ -35,6 +38,9 @@ class Memory:
             self._used.add(_identity(outcome.plan))
         self._records |= {change.record.key: change.record for change in outcome.changes}
 
+    def load(self, plans: Sequence[Plan]) -> None:
+        """Everything is there already."""
+
     def same_message(self, control_id: str, digest: int) -> Stored | None:
         """The accepted message with this control id and content."""
         return self._stored.get((control_id, digest))
@@ -56,6 +62,66 @@ class Memory:
         return [each for each in self._records.values() if each.is_request and each.control_id == control_id]
 
 
+class LinksInMemory:
+    """What a trial knows of sequence numbers and continued messages; nothing is ever overdue in it."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Stream, int | None] = {}
+        self._open: dict[int, Series] = {}
+        self._parts: dict[int, list[Plan]] = {}
+
+    def last_number(self, stream: Stream) -> int | None:
+        """The sequence number of the last message that was accepted."""
+        return self._numbers.get(stream)
+
+    def move(self, stream: Stream, number: int | None, planned: Plan) -> None:  # noqa: ARG002 - the store keeps its id
+        """That is the last one now."""
+        self._numbers[stream] = number
+
+    def part_before(self, planned: Plan) -> Before | None:
+        """The same part of a message that is open; a trial keeps no replies."""
+        same = (planned.header.control_id, planned.digest)
+        known = (part for id_, parts in self._parts.items() if id_ in self._open for part in parts)
+        found = next((part for part in known if (part.header.control_id, part.digest) == same), None)
+        return Before(found.message_id, None, None, False) if found else None
+
+    def series(self, stream: Stream, pointer: str) -> Series | None:
+        """The open continued message that goes on with this pointer."""
+        return next((each for each in self._open.values() if (each.stream, each.awaits) == (stream, pointer)), None)
+
+    def series_by_id(self, series_id: int) -> Series | None:
+        """An open continued message."""
+        return self._open.get(series_id)
+
+    def open_series(self, stream: Stream) -> int:
+        """How many are open."""
+        return sum(each.stream == stream for each in self._open.values())
+
+    def parts(self, series: Series) -> list[bytes]:
+        """The parts that came."""
+        return [part.raw for part in self._parts[series.id]]
+
+    def peer(self, series: Series) -> str:
+        """Where the first part came from."""
+        return self._parts[series.id][0].peer
+
+    def begin(self, planned: Plan, part: Part, stream: Stream) -> None:
+        """A first part."""
+        number, size = planned.message_id, len(planned.raw)
+        self._open[number] = Series(number, stream, part.pointer, 1, size, planned.received_at)
+        self._parts[number] = [planned]
+
+    def append(self, series: Series, planned: Plan, awaits: str) -> None:
+        """A further part."""
+        size, number = series.size + len(planned.raw), series.number + 1
+        self._open[series.id] = series._replace(awaits=awaits, number=number, size=size, touched_at=planned.received_at)
+        self._parts[series.id].append(planned)
+
+    def end(self, series: Series, state: str, whole: int) -> None:  # noqa: ARG002 - nobody asks a trial how it ended
+        """It is not open any more."""
+        self._open.pop(series.id, None)
+
+
 def _identity(planned: Plan) -> tuple[str, ...]:
     header = planned.header
     return (header.control_id, header.sending_application, header.sending_facility, header.trigger_event)
@@ -63,11 +129,14 @@ def _identity(planned: Plan) -> tuple[str, ...]:
 
 def try_out(messages: Sequence[bytes], channel: Channel, runner: Runner | None = None) -> list[Outcome]:
     """The outcomes of messages sent one after another to an empty store; `runner` runs steps in Python."""
-    memory, new_id = Memory(), itertools.count(1).__next__
+    memory, links, new_id = Memory(), LinksInMemory(), itertools.count(1).__next__
     outcomes = []
     for raw in messages:
-        shaped = shape_frame(raw, channel, runner) if channel.file.steps else None
-        outcome = decide(plan(raw, channel, TRIAL_TIME, new_id, shaped=shaped), memory)
-        memory.apply(outcome)
+        # where parts are joined, steps shape the whole, and none of them is in Python
+        shaped = shape_frame(raw, channel, runner) if channel.file.steps and not channel.file.protocol.joins else None
+        planned = plan_linked(raw, channel, TRIAL_TIME, new_id, shaped=shaped)
+        outcome = decide(planned, memory) if planned.link is None else decide_linked(planned, memory, links)
+        for each in rows(outcome):
+            memory.apply(each)
         outcomes.append(outcome)
     return outcomes

@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from hl7auth.flow.admission import networks
 from hl7auth.flow.figures import Ending
 from hl7auth.net.intake import Timer
-from hl7auth.net.listener import MllpFactory, Wire
+from hl7auth.net.listener import MllpFactory
+from hl7auth.net.transport import Wire
 from hl7auth.wire.proxy_header import ProxyHeader, read_proxy_header
 
 

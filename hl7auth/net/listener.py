@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
-from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -18,10 +17,13 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
+from hl7auth.flow.linked_plan import plan_linked
+from hl7auth.net.blocks import blocks_of
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
 from hl7auth.net.refusals import Refusals
 from hl7auth.net.shaping import Preparing
+from hl7auth.net.transport import Wire
 from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
 from hl7auth.wire.framing import Deframer, Frame, frame
@@ -54,31 +56,6 @@ _DISCARD_LIMIT = 4
 """A sender that goes on for so many times the largest message without an end block will never come to one."""
 
 
-class Wire(Interface):
-    """What is asked of a TCP or TLS transport."""
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes."""
-
-    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Closes after everything is sent."""
-
-    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Closes at once."""
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
-        """A reply goes out as it is written."""
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802 - Twisted's name
-        """Who is to be paused while the peer does not read."""
-
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """Stops reading."""
-
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """Reads again."""
-
-
 @implementer(IPushProducer, IHalfCloseableProtocol)
 class MllpConnection(Protocol):
     """One connection. It is read no further while its peer does not read replies, or has enough under way."""
@@ -96,6 +73,7 @@ class MllpConnection(Protocol):
         self._send_now: Callable[[], object] | None = None
         self._closing = False
         self._timers: dict[str, Timer] = {}
+        self._blocks = blocks_of(self, factory, factory.channel) if factory.frames else None
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Refuses what is too many; else starts to wait for a first message."""
@@ -119,9 +97,9 @@ class MllpConnection(Protocol):
         if frames:
             self._cancel("slow")
         if self._is_nonsense():
-            self._give_up(Ending.NONSENSE)
+            self.give_up(Ending.NONSENSE)
         elif self._owner.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
-            self._give_up(Ending.MEMORY)
+            self.give_up(Ending.MEMORY)
         else:
             self._expect_message()
 
@@ -130,6 +108,8 @@ class MllpConnection(Protocol):
         self._received.extend([*self._deframer.flush(), *self._deframer.close()])
         self._account()
         self._take()
+        if self._blocks is not None:
+            self._blocks.close("the sender ended the connection before the trailer (BTS, FTS)")
         self.close_when_answered()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
@@ -143,6 +123,9 @@ class MllpConnection(Protocol):
         self._owner.intake.waiting_bytes -= self._held
         self._held = 0
         self._take(MAX_RECEIVED)
+        if self._blocks is not None:
+            self._blocks.close("the connection was lost before the trailer (BTS, FTS)")
+            self._blocks.gone()
         self._owner.leave(self)
 
     def answer(self, outcome: Outcome) -> None:
@@ -152,11 +135,42 @@ class MllpConnection(Protocol):
         slots[SLOT[outcome.disposition]] += 1
         slots[LAST] = outcome.plan.received_at
         replies = outcome.replies
-        if replies:
+        if self._blocks is not None:
+            self._blocks.answered(outcome)
+        elif replies:
             self._wire.write(b"".join([frame(reply) for reply in replies]))
             if self._send_now is not None and not self._closing:
                 self._send_now()
         if self._received:
+            self._take()
+        if self._closing:
+            self._close_if_answered()
+
+    def write(self, data: bytes) -> None:
+        """Sends blocks."""
+        self._wire.write(data)
+        if self._send_now is not None and not self._closing:
+            self._send_now()
+
+    def count(self, outcome: Outcome) -> None:
+        """One more for the figures."""
+        self._owner.count(outcome)
+
+    def tell(self, reply: bytes) -> None:
+        """Sends a reply by itself."""
+        if self._blocks is not None:
+            self._blocks.tell(reply)
+        else:
+            self.write(frame(reply))
+
+    def hold(self) -> None:
+        """A batch has the whole share of this connection, until `release`."""
+        self._pending += MAX_PENDING
+
+    def release(self, *, again: bool) -> None:
+        """The batch is through; `again` takes what came meanwhile."""
+        self._pending -= MAX_PENDING
+        if again and self._received:
             self._take()
         if self._closing:
             self._close_if_answered()
@@ -179,10 +193,14 @@ class MllpConnection(Protocol):
             for name in list(self._timers):
                 self._cancel(name)
             self._set("closing", CLOSE_SECONDS, self._wire.abortConnection)
+            if self._blocks is not None:
+                self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
 
     def _close_if_answered(self) -> None:
         if not self._pending and not self._received:
+            if self._blocks is not None:
+                self._blocks.finish()
             self._wire.loseConnection()
 
     def _take(self, most: int = 0) -> None:
@@ -190,7 +208,7 @@ class MllpConnection(Protocol):
         while self._received and self._pending < (most or MAX_PENDING):
             self._submit(self._received.popleft())
             if self._refused > MAX_REFUSED:
-                self._give_up(Ending.BROKEN_FRAMES)
+                self.give_up(Ending.BROKEN_FRAMES)
         if self._received:
             self._pause("enough under way")
         else:
@@ -202,6 +220,10 @@ class MllpConnection(Protocol):
         reason = "the message was broken off" if "truncated" in received.notes else "the message is too large"
         try:
             if not received.refused:
+                if self._owner.links:
+                    return plan_linked(
+                        received.payload, channel, now(), intake.new_id, received.notes, self.peer, shaped
+                    )
                 return plan(received.payload, channel, now(), intake.new_id, received.notes, self.peer, shaped)
         except Exception:
             log("plan.failed", "a message could not be planned", level=logging.ERROR, error=True, channel=channel.name)
@@ -209,8 +231,13 @@ class MllpConnection(Protocol):
         return refuse_frame(received.payload, reason, channel, now(), intake.new_id, self.peer)
 
     def _submit(self, received: Frame) -> None:
-        if received.payload in _NO_MESSAGE:
+        if self._blocks is not None and self._blocks.takes(received):
             return
+        if received.payload not in _NO_MESSAGE:
+            self.submit(received)
+
+    def submit(self, received: Frame) -> None:
+        """A message to be committed and answered."""
         self._pending += 1
         self._refused = self._refused + 1 if received.refused else 0
         self._owner.queue.submit(self, received)
@@ -236,7 +263,8 @@ class MllpConnection(Protocol):
         largest = self._owner.channel.file.framing.max_bytes
         return self._deframer.discarded > _DISCARD_LIMIT * largest or self._deframer.noise_bytes > MAX_NOISE
 
-    def _give_up(self, reason: Ending) -> None:
+    def give_up(self, reason: Ending) -> None:
+        """A sender went beyond all bounds: the connection ends when everything is answered."""
         log("connection.cut", "a sender went beyond all bounds", channel=self._owner.channel.name, reason=reason)
         self._owner.slots[ENDING[reason]] += 1
         self._received.clear()
@@ -309,11 +337,24 @@ class MllpFactory(Factory):
         self.connections: set[MllpConnection] = set()
         self.slots = Board(1).channel(0) if slots is None else slots
         self.refusals = Refusals(channel.name, intake.reactor.seconds, self.slots)
+        agreed = channel.file.protocol
+        self.links, self.frames = agreed.links, agreed.frames
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
         host, port = getattr(addr, "host", ""), getattr(addr, "port", "")
         return MllpConnection(self, f"{host}:{port}" if host else "")
+
+    def count(self, outcome: Outcome) -> None:
+        """One more for the figures."""
+        self.slots[SLOT[outcome.disposition]] += 1
+        self.slots[LAST] = outcome.plan.received_at
+
+    def tell(self, peer: str, reply: bytes) -> None:
+        """Sends a reply that was not asked for just now, if that peer is still connected."""
+        for connection in self.connections:
+            if connection.peer == peer:
+                connection.tell(reply)
 
     def admit(self, connection: MllpConnection) -> bool:
         """Takes a connection in, unless there are as many as the channel allows."""

@@ -1,6 +1,6 @@
 """Steps in the running engine: copies are shaped before they are sent, and frames before they are planned.
 
-Imports sqlalchemy, steps, wire, flow, store, net.parcel, net.intake, hl7auth.steps_runner, observe and errors.
+Imports sqlalchemy, rules, steps, wire, flow, store, net.parcel, net.intake, hl7auth.steps_runner, observe and errors.
 
 Steps that are data are a matter of microseconds and run where they are needed. A list with a Python step has a thread
 and a process of its own (docs/why/steps.md): nothing else waits for it, however slow the function is.
@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from hl7auth.errors import ConfigError
 from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_protocol import JOINED_IN_PYTHON
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import full_name
 from hl7auth.flow.intake import Plan
@@ -27,6 +28,7 @@ from hl7auth.flow.verdict import Answer
 from hl7auth.net.intake import Intake
 from hl7auth.net.parcel import Done, Parcel, Sender
 from hl7auth.observe import log
+from hl7auth.rules.strict_yaml import place
 from hl7auth.steps.faults import StepFailed
 from hl7auth.steps.run import Shaped
 from hl7auth.steps_runner import StepProcess
@@ -250,6 +252,9 @@ class Preparing:
 def check_steps(channels: Sequence[Channel]) -> None:
     """Reads the tables, and imports what Python steps need. Raises ConfigError naming the channel and the step."""
     for channel in channels:
+        if channel.file.protocol.joins and channel.steps.calls:
+            where = place(channel.path, "protocol", "continuation")
+            raise ConfigError(f"{where}: protocol.continuation: {JOINED_IN_PYTHON}")
         calls = [*channel.steps.calls, *(call for steps in channel.steps_out.values() for call in steps.calls)]
         if not calls:
             continue

@@ -1,6 +1,6 @@
 """Reading back messages: as they came, as they were answered, and what they changed.
 
-Imports sqlalchemy, domain, store.schema and errors only.
+Imports sqlalchemy, domain, store.schema, store.link_table and errors only.
 
 Everything comes as plain data, ready to be shown. Lists are oldest first, newest last, cut at the newest `limit`.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
+from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
 
@@ -46,7 +47,24 @@ def read_message(connection: Connection, message_id: int) -> Entry:
         {"key": shown_key(each.key), "version": each.version, "status": each.status, "by": each.rule}
         for each in connection.execute(changed)
     ]
+    entry |= _relations(connection, row)
     return entry | {"raw": row.raw, "shaped": row.shaped, "accept_ack": row.accept_ack, "reply": row.reply}
+
+
+def _relations(connection: Connection, row: Row[Any]) -> Entry:
+    """Of a part or a message of a batch, what it is part of; of a joined message or a batch, the ids of its parts."""
+    found: Entry = {}
+    place = select(message_part.c.whole, message_part.c.number, continuation.c.state, continuation.c.became)
+    place = place.outerjoin(continuation, continuation.c.id == message_part.c.whole)
+    of = connection.execute(place.where(message_part.c.message_id == row.id)).first()
+    if of is not None:
+        found["part"] = {"number": of.number, "of": str(of.became or of.whole), "state": of.state or "batch"}
+    series = select(continuation.c.id).where(continuation.c.became == row.id).scalar_subquery()
+    whole = row.id if row.disposition == "batch" else series
+    parts = select(message_part.c.message_id).where(message_part.c.whole == whole).order_by(message_part.c.number)
+    if row.disposition != "part" and (ids := [str(each.message_id) for each in connection.execute(parts)]):
+        found["parts"] = ids
+    return found
 
 
 def read_raw(connection: Connection, filters: Mapping[str, str], limit: int) -> list[tuple[int, bytes]]:

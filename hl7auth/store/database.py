@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision this code works with."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

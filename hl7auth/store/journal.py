@@ -5,6 +5,7 @@ Imports sqlalchemy, orjson, domain, flow, observe and errors only.
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -14,12 +15,14 @@ from hl7auth.domain.intent import Change
 from hl7auth.errors import UserError
 from hl7auth.flow.decision import Disposition, Outcome, decide, failed
 from hl7auth.flow.intake import Plan
+from hl7auth.flow.linked_decision import decide_linked, rows
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.known import PARTY, KnownToBatch
+from hl7auth.store.links import Links
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 _MESSAGE_COLUMNS = (
@@ -99,14 +102,11 @@ class Journal:
                 plans = _numbered_behind(connection, plans)
             elif self._new_id is not None:
                 plans = _numbered(plans, _behind(connection, self._new_id), self._new_id)
-            known = KnownToBatch(connection)
-            known.load(plans)
-            outcomes = []
-            for plan in plans:
-                outcome = _decide(plan, known)
-                known.apply(outcome)
-                outcomes.append(outcome)
-            _write(connection, outcomes)
+            if any([plan.link for plan in plans]):
+                outcomes = _decided_with_links(connection, plans)
+            else:
+                outcomes = _decided(connection, plans)
+                _write(connection, outcomes)
             self._in_doubt = outcomes
         return outcomes
 
@@ -132,7 +132,10 @@ def _in_the_way(error: OperationalError) -> bool:
 
 def _is_stored(connection: Connection, outcomes: Sequence[Outcome]) -> bool:
     """Did a batch reach the disk whose commit was never confirmed? Another writer may have taken its first id."""
-    plan = outcomes[0].plan
+    written = next((row for outcome in outcomes for row in rows(outcome)), None)
+    if written is None:
+        return False
+    plan = written.plan
     sql = "SELECT 1 FROM message WHERE id = %s AND control_id = %s AND digest = %s AND received_at = %s AND peer = %s"
     values = (plan.message_id, plan.header.control_id, plan.digest, plan.received_at, plan.peer)
     return connection.exec_driver_sql(sql, values).first() is not None
@@ -150,6 +153,9 @@ def _numbered_behind(connection: Connection, plans: Sequence[Plan]) -> list[Plan
         last = number + 2
         if number != plan.message_id:
             plan = _renumbered(plan, number)._replace(reply_ids=(str(number + 1), str(last)))  # noqa: PLW2901
+        if plan.link is not None and plan.link.spare:
+            last = max(last + 1, plan.link.spare)
+            plan = plan._replace(link=plan.link._replace(spare=last))  # noqa: PLW2901
         numbered.append(plan)
     return numbered
 
@@ -176,8 +182,50 @@ def _behind(connection: Connection, new_id: Callable[[], int]) -> int:
 
 def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> list[Plan]:
     """The plans with ids from `first` on, in the order in which they are decided."""
-    numbers = [first, *(new_id() for _ in plans[1:])]
-    return [_renumbered(plan, number) for plan, number in zip(plans, numbers, strict=True)]
+    numbered: list[Plan] = []
+    for each in plans:
+        plan = _renumbered(each, new_id() if numbered else first)
+        if plan.link is not None and plan.link.spare:
+            plan = plan._replace(link=plan.link._replace(spare=new_id()))
+        numbered.append(plan)
+    return numbered
+
+
+def _decided(connection: Connection, plans: Sequence[Plan], links: Links | None = None) -> list[Outcome]:
+    known = KnownToBatch(connection)
+    known.load(plans)
+    outcomes = []
+    for plan in plans:
+        outcome = _decide(plan, known) if links is None or plan.link is None else _decide_linked(plan, known, links)
+        known.apply(outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _decided_with_links(connection: Connection, plans: Sequence[Plan]) -> list[Outcome]:
+    """What has to find everything before it in the store is decided by itself, between the others; all is written."""
+    links, outcomes = Links(connection), []
+    for alone, run in groupby(plans, lambda plan: plan.link is not None and plan.link.alone):
+        for some in ([each] for each in run) if alone else (list(run),):
+            found = _decided(connection, some, links)
+            _write(connection, [row for outcome in found for row in rows(outcome)])
+            links.write(found)
+            outcomes += found
+    return outcomes
+
+
+def _decide_linked(plan: Plan, known: KnownToBatch, links: Links) -> Outcome:
+    """As `_decide`; and what was to be written about the links of a message that failed is not."""
+    waiting = links.waiting
+    try:
+        return decide_linked(plan, known, links)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        links.back_to(waiting)
+        text = "a message could not be decided"
+        log("decide.failed", text, level=logging.ERROR, error=True, message=plan.message_id)
+        return failed(plan)
 
 
 def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
@@ -190,6 +238,8 @@ def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
 
 
 def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    if not outcomes:
+        return
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     messages = [_message_row(outcome) for outcome in outcomes]
     connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)

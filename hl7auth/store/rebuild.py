@@ -21,7 +21,9 @@ from sqlalchemy import Connection, Engine, Row, Select, event, func, select
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.intake import Plan, plan, refuse_frame
+from hl7auth.flow.intake import Plan, refuse_frame
+from hl7auth.flow.link import RULES
+from hl7auth.flow.linked_plan import plan_linked
 from hl7auth.flow.shaping import FAILED, REFUSED
 from hl7auth.steps.faults import StepRefused
 from hl7auth.steps.run import Shaped
@@ -35,6 +37,7 @@ Progress = Callable[[int, int], None]
 PORTION = 250
 """Messages that are read, replayed and compared at once."""
 PORTION_BYTES = 16 * 1024 * 1024
+_LINKS = frozenset({"part", "link", "batch"})
 MOST_REPORTED = 1_000
 """Differences that are told apart; further ones are counted."""
 
@@ -81,6 +84,7 @@ class Report:
     failed: int = 0
     broken_off: int = 0
     other_version: int = 0
+    links: int = 0
     differences: list[Difference] = field(default_factory=list)
     further: int = 0
     _known: dict[tuple[str, str], Difference] = field(default_factory=dict)
@@ -103,12 +107,14 @@ class Report:
 
 
 class Portion(NamedTuple):
-    """Messages that follow one another: ids above `low` up to `high`, and which of them have no channel any more."""
+    """Messages that follow one another: ids above `low` up to `high`, which of them have no channel any more, and which
+    were judged by their links alone: these changed nothing, and are not replayed."""
 
     low: int
     high: int
     rows: list[Row[Any]]
     orphans: frozenset[int]
+    links: frozenset[int] = frozenset()
 
 
 def silent(_done: int, _total: int) -> None:
@@ -191,7 +197,27 @@ def portion_after(connection: Connection, low: int, last: int, channels: Mapping
     high = (list(takewhile(fits, sizes)) or sizes[:1])[-1].id
     query = select(*_REPLAYED).where(message.c.id > low, message.c.id <= high).order_by(message.c.id)
     rows = list(connection.execute(query))
-    return Portion(low, high, rows, frozenset(row.id for row in rows if row.channel not in channels))
+    orphans = frozenset(row.id for row in rows if row.channel not in channels)
+    links = frozenset(row.id for row in rows if _is_about_links(row)) | _parts_again(connection, low, high)
+    return Portion(low, high, rows, orphans, links)
+
+
+def _parts_again(connection: Connection, low: int, high: int) -> frozenset[int]:
+    """The duplicates of parts."""
+    first = message.alias()
+    query = select(message.c.id).join(first, first.c.id == message.c.duplicate_of)
+    query = query.where(message.c.id > low, message.c.id <= high, first.c.disposition == "part")
+    return frozenset(row.id for row in connection.execute(query))
+
+
+def _is_about_links(row: Row[Any]) -> bool:
+    """True for a part (its whole is a message of its own), for what stands around a batch or is about sequence numbers,
+    and for what was refused for its place among others."""
+    if row.disposition in _LINKS:
+        return True
+    if row.disposition != "refused" or not row.findings:
+        return False
+    return any(found["rule"].startswith(RULES) for found in json.loads(row.findings))
 
 
 def _sizes_query(low: int, last: int) -> Select[Any]:
@@ -206,6 +232,8 @@ def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal,
         if row.id in portion.orphans:
             text = "the channel is not there any more: its messages are not replayed"
             report.add("channel", row.channel, row.id, text)
+        elif row.id in portion.links:
+            report.links += 1
         elif row.disposition == "failed":
             report.failed += 1  # nothing of it was applied, and its sender was told so
         else:
@@ -227,7 +255,7 @@ def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
         return int(row.id)
 
     try:
-        planned = plan(row.raw, channel, row.received_at, new_id, peer=row.peer, shaped=_shaped(row, channel))
+        planned = plan_linked(row.raw, channel, row.received_at, new_id, peer=row.peer, shaped=_shaped(row, channel))
     except Exception:
         planned = None  # as the listener does with what it can not process
     reason = _broken_off(row)
@@ -236,7 +264,7 @@ def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
         reason = reason or "the message could not be processed"
         planned = refuse_frame(row.raw, reason, channel, row.received_at, new_id, row.peer)
     shaping = planned.shaping._replace(raw=None) if planned.shaping else None
-    return planned._replace(raw=b"", shaping=shaping)
+    return planned._replace(raw=b"", shaping=shaping, link=None)
 
 
 def _shaped(row: Row[Any], channel: Channel) -> Shaped | None:
@@ -262,7 +290,7 @@ def _broken_off(row: Row[Any]) -> str:
 def _compare(portion: Portion, live: Connection, rebuilt: Connection, report: Report) -> None:
     verdicts = {row.id: row for row in rebuilt.execute(_verdicts_query(portion.low, portion.high))}
     for row in live.execute(_verdicts_query(portion.low, portion.high)):
-        if row.id in portion.orphans or row.disposition == "failed":
+        if row.id in portion.orphans or row.id in portion.links or row.disposition == "failed":
             continue
         other = verdicts.get(row.id)
         if other is None:

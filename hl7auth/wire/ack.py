@@ -62,12 +62,13 @@ class Problem(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What all replies to one message share."""
+    """What all replies to one message share; `expected` is MSA-4 where sequence numbers are in use."""
 
     header: Header
     delimiters: Delimiters
     timestamp: str
     control_id: str
+    expected: str = ""
 
 
 class Msa(NamedTuple):
@@ -120,8 +121,11 @@ def msa(reply: Reply, code: str, text: str = "") -> str:
     """The MSA of a reply. MSA-3 went out of use with 2.7; MSA-2 is the sender's MSH-10 in full, whatever its length."""
     f, marks = reply.delimiters.field, reply.delimiters
     line = f"MSA{f}{code}{f}{reply.header.raw_control_id}"
-    if text and not at_least(reply_version(reply.header), "2.7"):
+    said = bool(text) and not at_least(reply_version(reply.header), "2.7")
+    if said:
         line += f + escape(text[:80], marks)  # MSA-3 is ST 80
+    if reply.expected:
+        line += (f if said else f + f) + reply.expected
     return line
 
 

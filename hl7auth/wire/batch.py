@@ -76,6 +76,27 @@ def _capture_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
     yield batch._replace(notes=batch.notes + noise)
 
 
+def objection(line: bytes, found: int) -> str:
+    """What is wrong with BTS-1 (messages) or FTS-1 (batches) where so many came; "" when it is right or not given."""
+    name, said = line[:3].decode("ascii"), line[4:].split(line[3:4] or b"|", 1)[0].strip()
+    if not said or (said.isdigit() and said.lstrip(b"0") == str(found or "").encode()):
+        return ""
+    things = "messages" if name == "BTS" else "batches"
+    return f"{name}-1 says {said[:20].decode('ascii', 'replace')} {things}, {found} found"
+
+
+def pieces(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """What a frame of a batch holds, one after the other: name (FHS, BHS, MSH, BTS, FTS), line or message, and what
+    stands behind a line and belongs to nothing. What stands before the first of them is a message that is none."""
+    for name, piece in _pieces(data.removeprefix(BOM)):
+        if name in (b"MSH", b""):
+            if piece.strip(_BLANK):
+                yield b"MSH", _without_blank_lines(piece), b""
+        else:
+            line, rest = _first_line(piece)
+            yield name, line.lstrip(b" \t"), rest.strip(_BLANK)
+
+
 class _Tally:
     """Counts what BTS-1 (messages of a batch) and FTS-1 (batches of a file) claim."""
 
@@ -95,15 +116,11 @@ class _Tally:
 
     def objection(self, line: bytes) -> str:
         """What is wrong with the count in a BTS or FTS line; "" when it is right or not given."""
-        name, said = line[:3].decode("ascii"), line[4:].split(line[3:4] or b"|", 1)[0].strip()
-        if name == "BTS":
-            found, things = self.messages, "messages"
-        else:
-            found, things, self.batches = self.batches, "batches", 0
+        found = self.messages if line[:3] == b"BTS" else self.batches
+        if line[:3] != b"BTS":
+            self.batches = 0
         self.messages, self.open = 0, False
-        if not said or (said.isdigit() and said.lstrip(b"0") == str(found or "").encode()):
-            return ""
-        return f"{name}-1 says {said[:20].decode('ascii', 'replace')} {things}, {found} found"
+        return objection(line, found)
 
 
 class _Lines:

@@ -21,6 +21,7 @@ from hl7auth.flow.channel import (
     load_channel,
     load_channels,
 )
+from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.destination import Destination, Mllp
 from hl7auth.flow.route import Route
 from hl7auth.resources import shipped
@@ -68,6 +69,21 @@ limits:
   idle_seconds: 30
   message_seconds: 2.5
   handshake_seconds: 5
+protocol:
+  sequence: require
+  continuation: join
+  continued:
+    parts: 5
+    bytes: 4096
+    seconds: 2.5
+    open: 3
+  batches: take
+  batch:
+    replies: errors
+    messages: 10
+    bytes: 65536
+    seconds: 1.5
+  commit_blocks: true
 order_by: patient
 steps:
 - drop: PV1-2 = 'O'
@@ -124,6 +140,14 @@ def test_every_key_is_read(folder: Path) -> None:
         action=Action(mixed="act", same_again="accept", contradiction="warn"),
         order=Order(older="park"),
         clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
+        protocol=Agreed(
+            sequence="require",
+            continuation="join",
+            continued=Continued(parts=5, bytes=4096, seconds=2.5, open=3),
+            batches="take",
+            batch=Batched(replies="errors", messages=10, bytes=65_536, seconds=1.5),
+            commit_blocks=True,
+        ),
         order_by="patient",
         steps=(DropStep(drop="PV1-2 = 'O'"),),
         destinations={"payer": Destination(mllp=Mllp(connect="tcp:payer.example:2575"))},
@@ -179,8 +203,8 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
         (
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
-            " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, routes,"
-            " snapshot, steps, tells, title)",
+            " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, protocol,"
+            " routes, snapshot, steps, tells, title)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",

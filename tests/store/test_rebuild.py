@@ -223,7 +223,7 @@ def test_what_can_not_be_planned_is_refused_again(store: Store, monkeypatch: pyt
     refusal = refuse_frame(b"MSH|", "the message could not be processed", shipped_channel(), START, lambda: 50)
     store.change("DELETE FROM message", "DELETE FROM authorization_version")
     store.journal.commit([refusal])
-    monkeypatch.setattr(rebuilding, "plan", broken)
+    monkeypatch.setattr(rebuilding, "plan_linked", broken)
     assert rebuilt(store).equal
 
 
