@@ -105,11 +105,15 @@ class Line(NamedTuple):
 
 @dataclass(slots=True)
 class Claim:
-    """What a message says about one authorization, or (without identifier) about a request that has no number yet."""
+    """What a message says about one authorization, or (without identifier) about a request that has no number yet.
+
+    `built` remembers what a document takes from it; nobody may change a claim that has been built from.
+    """
 
     identifier: Identifier | None
     top: Aut | None = None
     lines: list[Line] = field(default_factory=list)
+    built: Any = field(default=None, compare=False, repr=False)
 
     @property
     def auts(self) -> list[Aut]:
@@ -203,8 +207,12 @@ class Party(NamedTuple):
 
     def may_be(self, other: "Party") -> bool:
         """False when both name themselves and differ; partners often leave one of the two empty."""
-        pairs = zip(self, other, strict=True)
-        return any(self) and all(not mine or not theirs or mine == theirs for mine, theirs in pairs)
+        application, facility = self
+        if not application and not facility:
+            return False
+        if application and other.application and application != other.application:
+            return False
+        return not (facility and other.facility and facility != other.facility)
 
 
 @lru_cache(maxsize=1024)
@@ -250,6 +258,8 @@ def referral_key(message: Message, asked_by: str) -> str:
 def procedure(segment: Segment) -> Values:
     """PR1-3 as {code, text, system}; 2.3 has the coding system in PR1-2 and a description in PR1-4."""
     value = read_code(segment.field(3), segment.delimiters) or {}
+    if "system" in value and "text" in value:
+        return value
     return _completed(value, segment.value(4), segment.value(2))
 
 
@@ -292,8 +302,9 @@ def read_auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]
 def _aut(segment: Segment, occurrence: int) -> Aut:
     number, namespace, application = segment.components(6, 3)[:3]
     payor = segment.components(2)[0]
-    named = ["" if text == NULL else text for text in (number, namespace or application, payor)]
-    return Aut(segment, occurrence, named[0], named[1], named[2], segment.components(29)[0], read_aut(segment))
+    action = segment.components(29)[0]  # a sender of 29 times `""` deletes its set, and names no action
+    named = ["" if text == NULL else text for text in (number, namespace or application, payor, action)]
+    return Aut(segment, occurrence, named[0], named[1], named[2], named[3], read_aut(segment))
 
 
 def _belongs(line: Line, top: Aut | None) -> Identifier | None:

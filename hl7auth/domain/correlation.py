@@ -188,9 +188,9 @@ def differ(intent: Intent, record: Record) -> bool:
     one, other = intent.context.get("patient", {}), record.document.get("patient", {})
     if not one.get("id") or not other.get("id"):
         return False
-    assigners = [patient.get("assigner", "") for patient in (one, other)]
+    assigners = one.get("assigner", ""), other.get("assigner", "")
     same_id = one["id"] == other["id"]
-    if same_id and all(assigners) and assigners[0] == assigners[1]:
+    if same_id and assigners[0] and assigners[0] == assigners[1]:
         return False
     found = []
     for key in ("birth_date", "name"):

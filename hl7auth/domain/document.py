@@ -48,16 +48,35 @@ def build(
     """
     if past is not None:
         return _over(past, claim, context, names, assumed)
-    lines = [_line(line, claim, names, assumed) for line in claim.lines]
+    made = claim.built
+    if made is None or made.names is not names or made.assumed is not assumed:
+        made = claim.built = _built(claim, names, assumed)
     document: Document = {"key": claim.identifier.key if claim.identifier else ""}
     if claim.identifier:
-        document |= {"identifier": claim.identifier.number, "assigner": claim.identifier.assigner}
-    document["status"] = assumed or _whole_status(claim, lines, names)
-    document |= {key: value for key, value in context.items() if value and key != "diagnoses"}
-    document |= _top_values(claim)
-    document["lines"] = lines
+        document["identifier"], document["assigner"] = claim.identifier
+    document["status"] = made.status
+    for key, value in context.items():
+        if value and key != "diagnoses":
+            document[key] = value
+    document |= made.top
+    document["lines"] = list(made.lines)
     document["diagnoses"] = context.get("diagnoses", [])
     return document
+
+
+class _Built(NamedTuple):
+    """What a document takes from a claim: an answer makes two of it, the authorization and its request."""
+
+    names: StatusMap
+    assumed: Status | None
+    lines: list[Values]
+    status: Status
+    top: Values
+
+
+def _built(claim: Claim, names: StatusMap, assumed: Status | None) -> _Built:
+    lines = [_line(line, claim, names, assumed) for line in claim.lines]
+    return _Built(names, assumed, lines, assumed or _whole_status(claim, lines, names), _top_values(claim))
 
 
 def _over(past: Past, claim: Claim, context: Values, names: StatusMap, assumed: Status | None) -> Document:
@@ -122,8 +141,10 @@ def _is_filled(aut: Aut | None, keeps: bool) -> bool:
 
 def same_content(one: Document, other: Document) -> bool:
     """True when two documents say the same, whoever said it."""
-    keys = (one.keys() | other.keys()) - _NOT_CONTENT
-    return all(one.get(key) == other.get(key) for key in keys)
+    for key, value in one.items():
+        if key not in _NOT_CONTENT and other.get(key) != value:
+            return False
+    return all(other[key] is None for key in other.keys() - one.keys() if key not in _NOT_CONTENT)
 
 
 def with_provenance(
@@ -133,8 +154,10 @@ def with_provenance(
     provenance: dict[str, list[Any]] = {"*": [message_id, version]}
     if before is not None:
         old = before.get("provenance", {})
-        kept = (key for key in document if key not in _NOT_CONTENT and before.get(key) == document[key])
-        provenance |= {key: old[key] if key in old else old["*"] for key in kept if key in old or "*" in old}
+        others = old.get("*")
+        for key, value in document.items():
+            if key not in _NOT_CONTENT and before.get(key) == value and (source := old.get(key, others)):
+                provenance[key] = source
     if about:
         provenance[ABOUT] = list(about)
     return {**document, "version": version, "provenance": provenance}

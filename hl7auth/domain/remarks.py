@@ -6,6 +6,7 @@ Imports wire.ack and domain only.
 from collections.abc import Iterator, Sequence
 
 from hl7auth.domain.authorization import Aut, Claim
+from hl7auth.domain.change import withdrawn
 from hl7auth.domain.correlation import is_late, names_what_was_asked, request_answered
 from hl7auth.domain.document import AUT_KEYS, Document
 from hl7auth.domain.intent import Change, Intent, Known
@@ -24,7 +25,7 @@ def remarks(intent: Intent, changes: Sequence[Change], known: Known) -> list[Pro
     updates = any(change.before is not None for change in changes)
     found: list[Problem] = []
     if not intent.is_request:
-        found += _of_answer(intent, known)
+        found += _of_answer(intent, changes, known)
     elif intent.trigger_event in _MODIFICATIONS and not updates:
         found += _of_modification(intent, changes)
     if updates:
@@ -38,11 +39,14 @@ def _warning(rule: str, text: str, where: Location) -> Problem:
     return Problem("199", text, where, "W", rule)
 
 
-def _of_answer(intent: Intent, known: Known) -> Iterator[Problem]:
-    request = request_answered(intent, known)
+def _of_answer(intent: Intent, changes: Sequence[Change], known: Known) -> Iterator[Problem]:
+    settled = any(change.record.is_request for change in changes)  # then it is known which, and that it is not late
+    request = None if settled else request_answered(intent, known)
     if intent.receipt_only:
         text = f"MSA-1 is {intent.acknowledged or 'CA'}: a receipt, and no answer yet"
         yield _warning("answer.receipt", text, Location("MSA", 1, 1))
+    elif settled:
+        pass
     elif request is None and not names_what_was_asked(intent, known):
         text = "neither MSA-2 nor RF1-6 nor AUT-6 names a request that waits; no request was changed"
         yield _warning("answer.unmatched", text, Location("MSA", 1, 2))
@@ -55,7 +59,9 @@ def _of_answer(intent: Intent, known: Known) -> Iterator[Problem]:
         yield _warning("answer.error", text, Location("MSA", 1, 1))
     for claim in intent.claims:
         record = known.record(claim.identifier.key) if claim.identifier else None
-        if not intent.receipt_only and over(record, request, intent):
+        if intent.receipt_only or record is None or not withdrawn(record):
+            continue
+        if over(record, request or request_answered(intent, known), intent):
             text = "the requester cancelled this authorization before this answer came; it was not changed"
             yield _warning("answer.late", text, claim.auts[0].where(6))
 

@@ -80,9 +80,8 @@ def over(record: Record | None, request: Record | None, intent: Intent) -> bool:
 
 def deleted_set(intent: Intent) -> Aut | None:
     """The message-level AUT that deletes the whole set; beside other AUTs it only empties its own place."""
-    auts = [aut for claim in intent.claims for aut in claim.auts]
     tops = [claim.top for claim in intent.claims if claim.top and claim.top.deletes]
-    return tops[0] if tops and all(aut.deletes for aut in auts) else None
+    return tops[0] if tops and all(aut.deletes for claim in intent.claims for aut in claim.auts) else None
 
 
 def members(intent: Intent, claims: Sequence[Claim], request: Record | None, known: Known) -> list[Record]:

@@ -77,7 +77,8 @@ def of_lines(statuses: Iterable[Status]) -> Status:
 def named(said: Values, names: StatusMap) -> Status | None:
     """What AUT-14 decides by the table of the profile; None for a code that is not in it."""
     for key in ("code", "text"):
-        name = names.approval_status.get(str(said.get(key, "")).strip().upper())
+        text = said.get(key, "")
+        name = names.approval_status.get(text) or names.approval_status.get(str(text).strip().upper())
         if name:
             return Status(name)
     return None

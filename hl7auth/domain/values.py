@@ -248,7 +248,7 @@ def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> 
         if value and field.number <= last:
             if last < _QUANTITIES_HAVE_UNITS and field.write is _write_quantity:
                 value = {"quantity": value.get("quantity", "")}
-            each = [field.write(one, put) for one in (value if field.many else [value])]
+            each = [_written(field, one, put) for one in (value if field.many else [value])]
             fields[field.number] = marks.repetition.join(each)
     fields[0], fields[6] = "AUT", identifier
     return marks.field.join(fields).rstrip(marks.field)
@@ -257,6 +257,23 @@ def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> 
 def write_code(value: Values, marks: Delimiters) -> str:
     """A coded value as CE or CWE."""
     return _write_code(value, _Writer(marks))
+
+
+def _written(field: AutField, value: Any, put: _Writer) -> str:
+    """One repetition. Short values are remembered: the same codes, dates and quantities are written again and again."""
+    if isinstance(value, str):
+        if len(value) <= _REMEMBERED_LENGTH:
+            return _written_before(field.write, value, put.marks)
+    elif "alternate" not in value and sum(map(len, value.values())) <= _REMEMBERED_LENGTH:
+        return _written_before(field.write, tuple(value.items()), put.marks)
+    return field.write(value, put)
+
+
+@lru_cache(maxsize=8192)
+def _written_before(
+    write: Callable[[Any, _Writer], str], known: str | tuple[tuple[str, str], ...], marks: Delimiters
+) -> str:
+    return write(known if isinstance(known, str) else dict(known), _Writer(marks))
 
 
 def read_code(raw: str, marks: Delimiters) -> Values | None:

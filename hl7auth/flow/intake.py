@@ -41,7 +41,7 @@ from hl7auth.steps.run import Shaped
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
 from hl7auth.wire.escapes import escape
-from hl7auth.wire.message import Header, Message, Segment, canonical, parse, read_header
+from hl7auth.wire.message import NULL, Header, Message, Segment, canonical, parse, read_header
 from hl7auth.wire.versions import at_least
 
 _RECEIPTS = frozenset({"CA", "CE", "CR"})
@@ -280,10 +280,15 @@ def _intent(
         sender=sending(header),
         receiver=receiving(header),
         sent_at=header.sent_at,
-        referral_action=rf1.value(25) if rf1 and len(rf1.fields) > 25 and at_least(header.version, "2.8") else "",
+        referral_action=_action(rf1) if rf1 and len(rf1.fields) > 25 and at_least(header.version, "2.8") else "",
         has_procedures=message.first("PR1") is not None,
         acknowledged="" if is_request else acknowledged,
     )
+
+
+def _action(rf1: Segment) -> str:
+    action = rf1.value(25)
+    return "" if action == NULL else action
 
 
 def digest(message: Message, channel: Channel) -> int:

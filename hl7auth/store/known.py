@@ -4,7 +4,7 @@ Imports sqlalchemy, orjson, domain and flow only.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ PARTY = "\n"
 """Stands between application and facility of a requester in its column."""
 
 _MOST_PARAMETERS = 500
-"""Values in one IN list: far below every limit of SQLite and PostgreSQL."""
+"""Values in one IN list of SQLite; more than these come as one JSON array, so that it stays one statement."""
 
 
 class KnownToBatch:
@@ -137,18 +137,26 @@ class KnownToBatch:
             self._by_control[record.control_id].add(record.key)
 
     def _load_stored(self, wanted: list[tuple[str, int]]) -> None:
-        for some in _slices(wanted, _MOST_PARAMETERS // 2):
-            sql = _same_message_sql(len(some), self._mark)
-            values: tuple[object, ...] = tuple(value for pair in some for value in pair)
-            if self._mark == "%s":
-                values = ([pair[0] for pair in some], [pair[1] for pair in some])
-            for row in self._connection.exec_driver_sql(sql, values):
-                self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
+        if not wanted:
+            return
+        few = len(wanted) <= _MOST_PARAMETERS // 2
+        values: tuple[object, ...] = tuple(value for pair in wanted for value in pair)
+        if self._mark == "%s":
+            values = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
+        elif not few:
+            values = (orjson.dumps(wanted).decode(),)
+        for row in self._connection.exec_driver_sql(_same_message_sql(len(wanted) if few else 0, self._mark), values):
+            self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
 
-    def _load_records(self, column: str, wanted: Iterable[str]) -> None:
-        for some in _slices(sorted(wanted), _MOST_PARAMETERS):
-            sql = _records_sql(column, len(some), self._mark)
-            for row in self._connection.exec_driver_sql(sql, (list(some),) if self._mark == "%s" else tuple(some)):
+    def _load_records(self, column: str, wanted: Collection[str]) -> None:
+        if not wanted:
+            return
+        keys = sorted(wanted)
+        few = len(keys) <= _MOST_PARAMETERS
+        values: tuple[object, ...] = tuple(keys) if few else (orjson.dumps(keys).decode(),)
+        sql = _records_sql(column, len(keys) if few else 0, self._mark)
+        for row in self._connection.exec_driver_sql(sql, (keys,) if self._mark == "%s" else values):
+            if row[0] not in self._records:  # most are asked for by key, by referral and by control id
                 self._remember(read_record(row))
 
 
@@ -170,21 +178,21 @@ def _identity(plan: Plan) -> tuple[str, str, str, str, str]:
     )
 
 
-def _slices(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (values[start : start + size] for start in range(0, len(values), size))
-
-
 def _filled(sql: str, mark: str) -> str:
     return sql.replace("{p}", mark)
 
 
 @lru_cache(maxsize=1024)
 def _same_message_sql(count: int, mark: str) -> str:
-    """A join, because SQLite scans the whole table for `(a, b) IN (VALUES ...)`.
+    """A join, because SQLite scans the whole table for `(a, b) IN (VALUES ...)`. A count of 0 stands for many.
 
     PostgreSQL gets two arrays: one statement for every size of a batch, which it prepares once.
     """
-    pairs = "VALUES " + ", ".join([f"({mark}, {mark})"] * count)
+    pairs = (
+        "SELECT value ->> 0, value ->> 1 FROM json_each(?)"
+        if not count
+        else "VALUES " + ", ".join([f"({mark}, {mark})"] * count)
+    )
     if mark == "%s":
         pairs = "SELECT * FROM unnest(%s::text[], %s::bigint[])"
     return (
@@ -200,5 +208,6 @@ _CONDITIONS = {"key": "", "referral": " AND referral <> ''", "control_id": " AND
 
 @lru_cache(maxsize=2048)
 def _records_sql(column: str, count: int, mark: str) -> str:
-    chosen = "= ANY(%s::text[])" if mark == "%s" else f"IN ({', '.join([mark] * count)})"
+    some = ", ".join([mark] * count) or "SELECT value FROM json_each(?)"
+    chosen = "= ANY(%s::text[])" if mark == "%s" else f"IN ({some})"
     return f"SELECT {_COLUMNS} FROM authorization_version WHERE {column} {chosen} AND current = 1{_CONDITIONS[column]}"

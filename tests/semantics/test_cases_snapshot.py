@@ -329,3 +329,15 @@ def test_the_scope_of_patient_and_payor_needs_both(version: str) -> None:
     raw = answer(THERAPY, granted("PA2"), referral="R1", version=version, control_id="D2")
     trial.send(raw.replace(b"PID|||77001^^^NORTH|", b"PID|||^^^NORTH|"))
     assert trial.statuses("PA1@ACME") == ["approved"]
+
+
+@pytest.mark.parametrize(("version", "count"), [("2.6", 10), ("2.7", 12), ("2.8", 29), ("2.9", 29)])
+def test_p34_all_fields_are_as_many_as_the_version_has_and_an_action_code_is_none_of_them(
+    version: str, count: int
+) -> None:
+    trial = Trial()
+    typed = {13: "SPEC"} if count == 29 else {}
+    trial.send(answer(VISIT, granted("PA1", typed), referral="R1", version=version))
+    top = "AUT|" + "|".join(['""'] * count)
+    outcome = trial.send(answer(VISIT, top=top, referral="R1", control_id="D2", version=version))
+    assert changes(outcome) == [("PA1@ACME", 2, "cancelled", "deleted with its set")]

@@ -1,5 +1,6 @@
 """What a batch asks of the store: a fixed number of statements, however much there is."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
+from hl7auth.store.known import _records_sql, _same_message_sql
 from tests.messages import VISIT, answer, aut, granted, request, shipped_channel
+from tests.store.stored import steps
 
 new_id = ids()
 HEAD = {"version": "2.8", "referral": "R1"}
@@ -19,14 +22,29 @@ def acting(code: str, number: str) -> str:
     return aut({6: number, 9: "1", 13: "SPEC", 29: code})
 
 
+_MORE = (
+    "WITH RECURSIVE more (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM more WHERE number + 1 < {size})"
+    " INSERT INTO authorization_version SELECT 'PA' || number || '@ACME', version, current, status, referral,"
+    " requester, control_id, message_id, at, rule, document FROM authorization_version, more"
+    " WHERE key = 'PA0@ACME' AND {size} > 1"
+)
+
+
 def statements(folder: Path, size: int, raws: list[bytes]) -> int:
-    """How many statements a batch takes where so many authorizations stand in the referral."""
+    """How many statements a batch takes where so many authorizations stand in the referral, granted to one request."""
     engine = open_database(f"sqlite:///{folder}/{size}.db")
     upgrade(engine)
     journal = Journal(engine)
-    some = [text for number in range(size) for text in (VISIT, granted(f"PA{number}", {13: "SPEC"}))]
-    first = [answer(*some, to="X", control_id="D0", **HEAD)]
+    first = [
+        request(VISIT, aut({8: "3", 13: "SPEC"}), control_id="C0", **HEAD),
+        answer(VISIT, granted("PA0", {13: "SPEC"}), to="C0", control_id="D0", **HEAD),
+    ]
     journal.commit([plan(raw, shipped_channel(), now(), new_id) for raw in first])
+    keys = [f"PA{number}@ACME" for number in range(size)]
+    with engine.begin() as connection:  # as if one message had named them all, sooner
+        connection.exec_driver_sql(_MORE.format(size=size))
+        granted_to = "UPDATE authorization_version SET document = json_set(document, '$.authorizations', json(?)) WHERE"
+        connection.exec_driver_sql(f"{granted_to} key LIKE '?%'", (json.dumps(keys),))
     said: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *call: said.append(call[2]))
     outcomes = journal.commit([plan(raw, shipped_channel(), now(), new_id) for raw in raws])
@@ -39,15 +57,40 @@ def statements(folder: Path, size: int, raws: list[bytes]) -> int:
 @pytest.mark.parametrize(
     "raws",
     [
-        [answer(VISIT, granted("PA0", {13: "SPEC"}), to="X", control_id="D2", **HEAD)],
+        [answer(VISIT, granted("PA0", {9: "5", 13: "SPEC"}), to="X", control_id="D2", **HEAD)],
         [answer(VISIT, acting("U", "PA0"), to="X", control_id="D2", **HEAD)],
         [answer(VISIT, acting("X", "PA0"), to="X", control_id=f"D{each}", **HEAD) for each in range(2, 9)],
         [request(event="I11", **HEAD)],
+        [answer(VISIT, granted("PA0", {9: "5", 13: "SPEC"}), to="C0", control_id="D2", version="2.8")],
     ],
-    ids=["snapshot", "action", "batch", "cancellation"],
+    ids=["snapshot", "action", "batch", "cancellation", "snapshot of a request"],
 )
 def test_the_statements_of_a_batch_do_not_grow_with_what_is_stored(tmp_path: Path, raws: list[bytes]) -> None:
-    assert statements(tmp_path, 2, raws) == statements(tmp_path, 60, raws)
+    few, more, many = (statements(tmp_path, size, raws) for size in (1, 100, 10_000))
+    assert few <= more == many <= 12  # of one alone, nothing is asked about the others
+
+
+def test_the_statements_of_a_batch_do_not_grow_with_its_messages(tmp_path: Path) -> None:
+    def batch(count: int) -> list[bytes]:
+        return [
+            answer(VISIT, acting("A", f"PB{each}"), to="X", control_id=f"D1{each}", **HEAD) for each in range(count)
+        ]
+
+    few, many = (statements(tmp_path, size, batch(count)) for size, count in ((2, 2), (3, 700)))
+    assert few == many
+
+
+@pytest.mark.parametrize("many", [501, 20_000])
+def test_many_are_asked_for_by_the_index_too(tmp_path: Path, many: int) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/known.db")
+    upgrade(engine)
+    with engine.connect() as connection:
+        for column, index in (("key", "PRIMARY"), ("referral", "_referral"), ("control_id", "_asked")):
+            plans = steps(connection, _records_sql(column, 0, "?"), (json.dumps(["R1"] * many),))
+            assert any("SEARCH authorization_version USING" in each for each in plans), (index, plans)
+        plans = steps(connection, _same_message_sql(0, "?"), (json.dumps([["C1", 1]] * many),))
+        assert any("SEARCH message USING INDEX message_control_id" in each for each in plans), plans
+    engine.dispose()
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
