@@ -154,6 +154,10 @@ def ack(control_id: str, code: str = "AA", condition: str = "") -> bytes:
     return frame(text.encode())
 
 
+class Cut(bytes):
+    """An answer behind which a listener hangs up."""
+
+
 Reaction = Callable[[int, str], "bytes | None"]
 """What a listener answers to its n-th message with that control id; None hangs up instead."""
 
@@ -224,5 +228,7 @@ class Listener:
                         if answer is None:
                             return
                         connection.sendall(answer)
+                        if isinstance(answer, Cut):
+                            return
             except OSError:
                 return

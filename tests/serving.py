@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.engine import channel
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
 ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[1])
 SECONDS = 30.0
+_LOOK = 0.05
 
 
 class Serving:
@@ -94,6 +96,14 @@ class Serving:
         """What the database holds."""
         with closing(sqlite3.connect(self.database)) as database:
             return list(database.execute(sql))
+
+    def until_rows(self, sql: str, value: int) -> None:
+        """Looks until a query finds that number."""
+        for _ in range(int(SECONDS / _LOOK)):
+            if self.rows(sql) == [(value,)]:
+                return
+            time.sleep(_LOOK)
+        raise AssertionError(self.rows(sql))
 
 
 class Line:

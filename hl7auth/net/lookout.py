@@ -28,7 +28,7 @@ from hl7auth.net.alarm import Alarm
 from hl7auth.net.exposition import SECOND, TEXT, Exposition, Rates, gauge, status
 from hl7auth.net.window import JSON, PLAIN, Page
 from hl7auth.observe import log, now
-from hl7auth.store.database import connect, file_of, open_database
+from hl7auth.store.database import KeptFile, connect, open_database
 from hl7auth.store.standing import waiting
 
 TICK_SECONDS = 5.0
@@ -73,7 +73,7 @@ class Lookout:
     ) -> None:
         self._reactor = reactor
         self._database = database
-        self._file = file_of(database)
+        self._file = KeptFile(open_database(database))
         self._sources = sources
         self._now = clock
         self._started_at = clock()
@@ -174,8 +174,7 @@ class Lookout:
     def _waiting(self) -> Mapping[str, Waiting] | None:
         """What waits, by a connection of its own: only so is seen that others could not connect any more."""
         try:
-            if file_of(self._database) != self._file:
-                raise UserError("another file is in the place of the database")
+            self._file.require()
             found = _waiting(self._database)
         except (SQLAlchemyError, UserError) as error:
             if not self._away:

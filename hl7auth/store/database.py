@@ -3,6 +3,7 @@
 Imports sqlalchemy, alembic (only when a migration runs) and errors.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,29 @@ def lock_writers(connection: Connection) -> None:
         connection.exec_driver_sql(_WRITE_LOCK)
 
 
-def file_of(url: str) -> tuple[int, int] | None:
-    """Which file a database is in, as the system tells files apart; None for one without a file, or when it is gone."""
-    path = make_url(url).database
-    if not url.startswith("sqlite") or path in (None, "", ":memory:"):
-        return None
-    try:
-        found = Path(str(path)).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+class KeptFile:
+    """The file of a SQLite database, which has to stay the one that was opened; nothing for other databases.
+
+    SQLite itself goes on in a file that was deleted or replaced, and what is committed there is found by nobody.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        database = engine.url.database
+        is_file = engine.dialect.name == "sqlite" and database not in (None, "", ":memory:")
+        self._path = str(database) if is_file and not str(database).startswith("file:") else ""
+        self._opened = self._now()
+
+    def require(self) -> None:
+        """Raises UserError when it is not in its place; costs one look at the folder."""
+        if self._path and self._now() != self._opened:
+            raise UserError(f"the database {self._path} is gone, or another file is in its place")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path) if self._path else None
+        except OSError:
+            return None
+        return None if found is None else (found.st_dev, found.st_ino)
 
 
 def without_password(url: str) -> str:

@@ -19,7 +19,7 @@ from hl7auth.flow.linked_decision import decide_linked, rows
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
-from hl7auth.store.database import connect, lock_writers
+from hl7auth.store.database import KeptFile, connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.known import PARTY, KnownToBatch
 from hl7auth.store.links import Links
@@ -52,6 +52,7 @@ class Journal:
         self._engine = engine
         self._new_id = new_id
         self._connection: Connection | None = None
+        self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
@@ -91,6 +92,7 @@ class Journal:
             return self._commit(plans)
 
     def _commit(self, plans: Sequence[Plan]) -> list[Outcome]:
+        self._file.require()
         if self._connection is None:
             self._connection = connect(self._engine)
         connection = self._connection
@@ -108,6 +110,7 @@ class Journal:
                 outcomes = _decided(connection, plans)
                 _write(connection, outcomes)
             self._in_doubt = outcomes
+        self._file.require()  # else it is nowhere, whatever SQLite says
         return outcomes
 
     def _give_up(self, error: Exception, count: int) -> None:
