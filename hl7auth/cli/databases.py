@@ -1,4 +1,4 @@
-"""db upgrade, check and rebuild.
+"""db upgrade, check, index and rebuild.
 
 Imports typer, cli.common, rich (for the progress bar), and inside the commands flow and the store.
 """
@@ -63,6 +63,29 @@ def check(
     show(result, output, _text)
     if not result["good"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def index(database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT) -> None:
+    """Index what is not yet: the words of new messages, and fields of messages from before there was an index.
+
+    Beside a running engine, as often as you like; it can be ended at any time, and goes on from there.
+    """
+    from sqlalchemy.exc import OperationalError
+
+    from hl7auth.store.database import open_database, require_current, without_password
+    from hl7auth.store.indexing import index_all
+
+    engine = open_database(database, create=False)
+    require_current(engine)
+    try:
+        done = index_all(engine)
+    except OperationalError as error:
+        raise UserError(f"the database could not be written: {error.orig}") from None
+    finally:
+        engine.dispose()
+    result = {"database": without_password(database), **done}
+    show(result, output, "{database}: fields of {fields} and words of {text} message(s) indexed".format_map)
 
 
 @app.command()

@@ -1,6 +1,6 @@
-"""message list, show and export.
+"""message list, search, show and export.
 
-Imports typer, cli.common, and inside the commands the store.
+Imports typer, cli.common, cli.message_search, and inside the commands the store.
 """
 
 from pathlib import Path
@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Limit, Output, readable, reading, show, table
+from hl7auth.cli.message_search import search
 from hl7auth.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(search)
 
 _MOST_PARTS = 10
 _COLUMNS = ("id", "received_at", "channel", "event", "control_id", "sender", "disposition", "code")

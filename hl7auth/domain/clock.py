@@ -133,6 +133,12 @@ def moment(text: str) -> int:
         ) from None
 
 
+def beginning(text: str) -> int:
+    """The first microsecond of the time that an ISO date or date-time names. Raises UserError."""
+    moment(text)
+    return (_read_moment(text.strip())[0] - _EPOCH) // timedelta(microseconds=1)
+
+
 def _code(priority: str) -> str:
     name = priority.strip().upper()
     return _WORDS.get(name, name)

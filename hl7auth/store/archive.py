@@ -20,7 +20,7 @@ from hl7auth.store.schema import message
 
 Entry = dict[str, Any]
 
-_LISTED = (
+LISTED = (
     message.c.id, message.c.channel, message.c.received_at, message.c.peer, message.c.control_id,
     message.c.message_type, message.c.trigger_event, message.c.version, message.c.sender, message.c.disposition,
     message.c.code, message.c.duplicate_of, message.c.channel_version,
@@ -29,8 +29,8 @@ _LISTED = (
 
 def list_messages(connection: Connection, filters: Mapping[str, str], limit: int) -> list[Entry]:
     """Messages without their bodies. Filters: channel, control_id, message_type, trigger_event, disposition, sender."""
-    query = select(*_LISTED).where(_equal(message.c, filters)).order_by(message.c.id.desc())
-    return [_message_entry(row) for row in _newest(connection, query, limit)]
+    query = select(*LISTED).where(_equal(message.c, filters)).order_by(message.c.id.desc())
+    return [message_entry(row) for row in _newest(connection, query, limit)]
 
 
 def read_message(connection: Connection, message_id: int) -> Entry:
@@ -41,7 +41,7 @@ def read_message(connection: Connection, message_id: int) -> Entry:
         raise UserError(f"there is no message {message_id}")
     changed = select(versions.c.key, versions.c.version, versions.c.status, versions.c.rule)
     changed = changed.where(versions.c.message_id == message_id).order_by(versions.c.key)
-    entry = _message_entry(row)
+    entry = message_entry(row)
     entry["findings"] = json.loads(row.findings) if row.findings else []
     entry["changed"] = [
         {"key": shown_key(each.key), "version": each.version, "status": each.status, "by": each.rule}
@@ -82,7 +82,8 @@ def _newest(connection: Connection, query: Select[Any], limit: int) -> list[Row[
     return list(reversed(rows))
 
 
-def _message_entry(row: Row[Any]) -> Entry:
+def message_entry(row: Row[Any]) -> Entry:
+    """A message as lists show it, of a row with those columns."""
     entry = {
         "id": str(row.id),
         "received_at": iso_time(row.received_at),

@@ -21,6 +21,7 @@ from hl7auth.observe import log
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import KeptFile, connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
+from hl7auth.store.field_index import write_fields
 from hl7auth.store.known import PARTY, KnownToBatch
 from hl7auth.store.links import Links
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
@@ -246,6 +247,7 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     messages = [_message_row(outcome) for outcome in outcomes]
     connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)
+    write_fields(connection, outcomes)
     write_deliveries(connection, [each for outcome in outcomes for each in _deliveries(outcome)])
     shaped = [outcome for outcome in outcomes if outcome.plan.shaping is not None]
     write_unmapped(connection, [each for outcome in shaped for each in _unmapped(outcome)])

@@ -1,4 +1,4 @@
-"""The tables: every message with its replies, every version of every authorization and channel, codes that tables lack.
+"""The tables: messages, versions of authorizations and of channels, incidents, search, and codes that tables lack.
 
 Imports sqlalchemy only.
 
@@ -22,6 +22,9 @@ metadata = MetaData()
 
 #: SQLite grows its own row ids only for INTEGER, which is 64 bits wide there
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
+
+#: compared byte by byte on a server too, so that what begins with something is a range of the index
+Folded = Text().with_variant(Text(collation="C"), "postgresql")
 
 message = Table(
     "message",
@@ -50,6 +53,38 @@ message = Table(
     Column("channel_version", Text),
     # one index for "was this very message here before", for look-up by control id, and for the strict duplicate rule
     Index("message_control_id", "control_id", "digest"),
+    # what support asks by, each newest first; of dispositions only those that are worth looking for
+    Index("message_received", "received_at"),
+    Index("message_channel", "channel", "id"),
+    Index("message_sender", "sender", "id"),
+    Index("message_event", "message_type", "trigger_event", "id"),
+    Index(
+        "message_disposition",
+        "disposition",
+        "id",
+        sqlite_where=text("disposition <> 'accepted'"),
+        postgresql_where=text("disposition <> 'accepted'"),
+    ),
+)
+
+message_field = Table(
+    "message_field",
+    metadata,
+    # a path as PID-3.1, or `status` (of an authorization that it changed), or `rule` (of a finding)
+    Column("field", Text, nullable=False),
+    Column("value", Folded, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("field", "value", "message_id", name="message_field_key"),
+    # in SQLite the key is the table: a row is written once
+    sqlite_with_rowid=False,
+)
+
+search_mark = Table(
+    "search_mark",
+    metadata,
+    # `fields`: messages before this id are not in message_field; `text`: those after this id have no words in the index
+    Column("name", Text, primary_key=True),
+    Column("message_id", BigInteger, nullable=False),
 )
 
 authorization_version = Table(

@@ -1,0 +1,51 @@
+"""The index of fields: what messages can be looked up by, written with them in one transaction.
+
+Imports sqlalchemy, flow and store.deliveries only.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection
+
+from hl7auth.flow.decision import Outcome
+from hl7auth.flow.indexed import INDEXED, MOST_OF_MESSAGE, folded, index_entries
+from hl7auth.store.deliveries import run_many
+
+Row = tuple[str, str, int]
+"""Path, folded value and id of a message."""
+
+_INSERT = "INSERT INTO message_field (field, value, message_id) VALUES ({p}, {p}, {p}) ON CONFLICT DO NOTHING"
+
+
+def write_fields(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Indexes what was decided, in the transaction of the caller: one statement for the whole batch."""
+    write_rows(connection, [row for outcome in outcomes for row in _rows(outcome)])
+
+
+def write_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Adds to the index what it does not have."""
+    # in the order of the index, which is how it is written fastest
+    run_many(connection, _INSERT, sorted(rows))
+
+
+def decided_rows(message_id: int, statuses: Iterable[str], rules: Iterable[str]) -> list[Row]:
+    """What a message can be found by that is not in it: what it made of authorizations, and what it breaks."""
+    rows = {("status", folded(each), message_id): None for each in statuses}
+    rows |= {("rule", folded(each), message_id): None for each in rules}
+    return list(rows)[:MOST_OF_MESSAGE]
+
+
+def _rows(outcome: Outcome) -> list[Row]:
+    plan = outcome.plan
+    number = plan.message_id
+    # where steps made something else of it, that is what it is known by: the names and numbers of this house
+    rows = (
+        [(path, value, number) for path, value in index_entries(plan.message, INDEXED)]
+        if plan.message is not None
+        else []
+    )
+    if outcome.changes or outcome.findings:
+        rows += decided_rows(
+            number, [each.record.status for each in outcome.changes], [each.rule for each in outcome.findings]
+        )
+    return rows
