@@ -71,24 +71,36 @@ def values_at(message: Message, place: Place) -> Iterable[str]:
 def index_entries(message: Message, paths: Sequence[str] = INDEXED) -> list[tuple[str, str]]:
     """(path, folded value) of what can be looked up, each once."""
     found: dict[tuple[str, str], None] = {}
-    for name, places in _by_segment(tuple(paths)):
-        for segment in message.all(name):
-            for path, number, component in places:
+    wanted = _by_segment(tuple(paths))
+    for segment in message.segments:  # every message that comes in goes through here: no call that is not needed
+        places = wanted.get(segment.name)
+        if places is None:
+            continue
+        fields = segment.fields
+        count, marks = len(fields), segment.delimiters
+        for path, number, component in places:
+            raw = fields[number] if number < count else ""
+            if not raw:
+                continue
+            if (marks.repetition and marks.repetition in raw) or (marks.escape and marks.escape in raw):
                 for value in _values(segment, number, component):
-                    if text := folded(value):
-                        found[path, text] = None
+                    found[path, folded(value)] = None
+                continue
+            parts = raw.split(marks.component, component) if marks.component else [raw]
+            if len(parts) >= component and (value := parts[component - 1]) and value != NULL:
+                found[path, folded(value)] = None
         if len(found) >= MOST_OF_MESSAGE:
             break
-    return list(found)[:MOST_OF_MESSAGE]
+    return [each for each in found if each[1]][:MOST_OF_MESSAGE]
 
 
 @lru_cache(maxsize=64)
-def _by_segment(paths: tuple[str, ...]) -> tuple[tuple[str, tuple[tuple[str, int, int], ...]], ...]:
+def _by_segment(paths: tuple[str, ...]) -> dict[str, tuple[tuple[str, int, int], ...]]:
     grouped: dict[str, list[tuple[str, int, int]]] = {}
     for path in paths:
         place = read_place(path)
         grouped.setdefault(place.segment, []).append((path, place.field, place.component))
-    return tuple((name, tuple(places)) for name, places in grouped.items())
+    return {name: tuple(places) for name, places in grouped.items()}
 
 
 def _values(segment: Segment, number: int, component: int) -> Iterable[str]:

@@ -30,9 +30,9 @@ def write_rows(connection: Connection, rows: Sequence[Row]) -> None:
 
 def decided_rows(message_id: int, statuses: Iterable[str], rules: Iterable[str]) -> list[Row]:
     """What a message can be found by that is not in it: what it made of authorizations, and what it breaks."""
-    rows = {("status", folded(each), message_id): None for each in statuses}
-    rows |= {("rule", folded(each), message_id): None for each in rules}
-    return list(rows)[:MOST_OF_MESSAGE]
+    rows = [("status", str(each), message_id) for each in {*statuses}]
+    rows += [("rule", folded(each), message_id) for each in {*rules}]
+    return sorted(rows)[:MOST_OF_MESSAGE]
 
 
 def _rows(outcome: Outcome) -> list[Row]:

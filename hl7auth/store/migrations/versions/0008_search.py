@@ -6,8 +6,8 @@ Imports alembic and sqlalchemy only: a migration is history and does not follow 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
