@@ -51,17 +51,24 @@ def list_(
 @app.command("show")
 def show_(
     message_id: Annotated[int, typer.Argument(metavar="ID")],
+    raw: Annotated[bool, typer.Option("--raw", envvar="HL7AUTH_RAW", help="Its segments as they came.")] = False,
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
-    """One message: its bytes, its findings, what it changed, and its replies."""
+    """One message: its fields in words, its findings, what it changed, its replies, its deliveries, and what belongs
+    to it: request, answers, repetitions, and the messages about the same authorizations."""
+    from hl7auth.reports.message_tree import message_tree
     from hl7auth.store.archive import read_message
+    from hl7auth.store.related import deliveries_of, related
 
     with reading(database) as connection:
         entry = read_message(connection, message_id)
+        entry["tree"] = message_tree(entry["raw"])
+        entry["deliveries"] = deliveries_of(connection, message_id)
+        entry["related"] = related(connection, message_id, entry["control_id"], _answers(entry["tree"]))
     for body in ("raw", "shaped", "accept_ack", "reply"):
         entry[body] = entry[body].decode("utf-8", "replace") if entry[body] is not None else None
-    show(entry, output, _text)
+    show(entry, output, _as_received if raw else _text)
 
 
 @app.command()
@@ -102,7 +109,19 @@ def _filters(
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def _answers(tree: list[dict[str, Any]]) -> str:
+    """The control id in MSA-2."""
+    fields = [field for segment in tree if segment["segment"] == "MSA" for field in segment["fields"]]
+    return next((str(field.get("value", "")) for field in fields if field["path"] == "MSA-2"), "")
+
+
+def _as_received(entry: dict[str, Any]) -> str:
+    return readable(entry["raw"].encode())
+
+
 def _text(entry: dict[str, Any]) -> str:
+    from hl7auth.reports.message_tree import tree_lines
+
     lines = [
         f"message {entry['id']}  {entry['event']}  {entry['control_id']}",
         f"{entry['disposition']} ({entry['code'] or 'no reply'})",
@@ -113,7 +132,7 @@ def _text(entry: dict[str, Any]) -> str:
         lines += ["number {number} of {of} ({state})".format(**entry["part"])]
     if "parts" in entry:
         lines += [f"made of {', '.join(entry['parts'][:_MOST_PARTS])}" + ", ..." * (len(entry["parts"]) > _MOST_PARTS)]
-    lines += ["", *readable(entry["raw"].encode()).split("\n")]
+    lines += ["", *(tree_lines(entry["tree"]) or readable(entry["raw"].encode()).split("\n"))]
     lines += (
         ["", *(f"{f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"])]
         if entry["findings"]
@@ -128,4 +147,11 @@ def _text(entry: dict[str, Any]) -> str:
         if entry[name]:
             title = "as the steps of the channel made it" if name == "shaped" else name.replace("_", " ")
             lines += ["", f"{title}:", *readable(entry[name].encode()).split("\n")]
+    form = "{destination}: {state}, {attempts} attempt(s), queued {queued_at}"
+    deliveries = [
+        form.format(**each) + (f": {each['reason']}" if each["reason"] else "") for each in entry["deliveries"]
+    ]
+    lines += ["", "deliveries:", *deliveries] if deliveries else []
+    related = ["{as}: message {id}  {event}  {control_id}  {received_at}".format(**each) for each in entry["related"]]
+    lines += ["", "belongs to it:", *related] if related else []
     return "\n".join(lines)
