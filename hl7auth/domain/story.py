@@ -235,7 +235,9 @@ def _told(each: Difference, after: Document) -> str:
     name, start = str(each.field[-1]).replace("_", " "), "The"
     if each.field[0] == "lines":
         start = f"{_title(int(each.field[1]), after['lines'][each.field[1]])}: the"
-    were = "were" if name.endswith("s") and name != "status" else "was"
+    if each.field == ("sent_to",) and each.what == "set":
+        return f"It was sent to {said(each.after)}."
+    were = "were" if name.endswith("s") and not name.endswith("status") else "was"
     if each.what == "removed":
         return f"{start} {name} {were} removed; before: {said(each.before)}."
     if each.what == "set":

@@ -36,6 +36,9 @@ def line(code: str, **values: Any) -> dict[str, Any]:
     ("before", "after", "sentence"),
     [
         ({}, {"effective_date": "2026-04-01"}, "The effective date was set to 2026-04-01."),
+        ({}, {"approval_status": {"code": "AP"}}, "The approval status was set to AP."),
+        ({}, {"disciplines": [{"code": "PT"}]}, "The disciplines were set to PT."),
+        ({}, {"sent_to": {"application": "UM", "payor": "ACME"}}, "It was sent to application UM, payor ACME."),
         ({"reason": "old"}, {"reason": "new"}, "The reason changed from old to new."),
         ({"reason": "old"}, {}, "The reason was removed; before: old."),
         (
