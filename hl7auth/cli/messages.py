@@ -3,12 +3,24 @@
 Imports typer, cli.common, cli.message_search, and inside the commands the store.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Limit, Output, readable, reading, show, table
+from hl7auth.cli.common import (
+    DEFAULT_DATABASE,
+    ChannelFolder,
+    Database,
+    Format,
+    Limit,
+    Output,
+    readable,
+    reading,
+    show,
+    table,
+)
 from hl7auth.cli.message_search import search
 from hl7auth.errors import UserError
 
@@ -72,27 +84,65 @@ def show_(
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one argument for each option
     folder: Annotated[Path, typer.Option("--to", envvar="HL7AUTH_TO", help="Folder for one file per message.")],
+    ids: Annotated[
+        list[int] | None, typer.Option("--id", envvar="HL7AUTH_ID", metavar="ID", help="This message; repeatable.")
+    ] = None,
     channel: Channel = None,
     control_id: ControlId = None,
     disposition: Disposition = None,
     limit: Limit = 0,
+    pseudonymize: Annotated[
+        bool,
+        typer.Option("--pseudonymize", envvar="HL7AUTH_PSEUDONYMIZE", help="With other people in them, or not at all."),
+    ] = False,
+    channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
-    """Write the received bytes of messages to files ID.hl7; files that are there are left alone."""
-    from hl7auth.store.archive import read_raw
+    """Write the received bytes of messages to files ID.hl7; files that are there are left alone.
 
-    with reading(database) as connection:
-        found = read_raw(connection, _filters(channel, control_id, None, disposition), limit)
+    With --pseudonymize identities are replaced, in all of the messages alike, dates move together, free text goes; if
+    any value of a person were left, nothing is written. Exit 1 where the check finds something else than before.
+    """
+    filters = _filters(channel, control_id, None, disposition)
+    found = _chosen(database, ids or (), filters, limit)
+    result: dict[str, Any] = {"folder": str(folder), "messages": len(found)}
+    texts = {number: raw for number, _, raw in found}
+    if pseudonymize:
+        from hl7auth.cli.pseudonyms import bundle_of
+
+        bundle = bundle_of(found, channels)
+        texts = bundle.messages
+        result["skipped"] = [str(each) for each in bundle.skipped]
+        result["judged_otherwise"] = [str(each) for each in bundle.judged_otherwise]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(folder / f"{message_id}.hl7", raw) for message_id, raw in found]
+        result["written"] = sum(_write(folder / f"{number}.hl7", raw) for number, raw in texts.items())
     except OSError as error:
         raise UserError(f"{folder}: {(error.strerror or str(error)).lower()}") from None
-    result = {"folder": str(folder), "messages": len(found), "written": sum(written)}
-    show(result, output, lambda it: f"{it['written']} of {it['messages']} message(s) written to {it['folder']}")
+    show(result, output, _exported)
+    if result.get("judged_otherwise"):
+        raise typer.Exit(1)
+
+
+def _chosen(database: str, ids: Sequence[int], filters: dict[str, str], limit: int) -> list[tuple[int, str, bytes]]:
+    """Ids, channels and bytes of the messages."""
+    from hl7auth.store.archive import read_message, read_raw
+
+    with reading(database) as connection:
+        numbers = dict.fromkeys(ids) or [number for number, _ in read_raw(connection, filters, limit)]
+        entries = (read_message(connection, each) for each in numbers)
+        return [(int(each["id"]), each["channel"], each["raw"]) for each in entries]
+
+
+def _exported(result: dict[str, Any]) -> str:
+    lines = ["{written} of {messages} message(s) written to {folder}".format(**result)]
+    lines += [f"no HL7 message, left out: {', '.join(result['skipped'])}"] if result.get("skipped") else []
+    otherwise = result.get("judged_otherwise")
+    lines += [f"the check finds something else than before in: {', '.join(otherwise)}"] if otherwise else []
+    return "\n".join(lines)
 
 
 def _write(path: Path, raw: bytes) -> bool:
