@@ -1,6 +1,6 @@
 """docs/reference/semantics.md, drawn from the tables and models that the engine itself goes by.
 
-Imports domain and rules.strict_yaml only. `python -m hl7auth.domain.semantics_page FILE` writes the page.
+Imports domain, rules.profile and rules.strict_yaml only. `python -m hl7auth.domain.semantics_page FILE` writes it.
 """
 
 import sys
@@ -10,7 +10,10 @@ from typing import Literal, get_args, get_origin
 
 from hl7auth.domain.action_table import STEPS, Effect
 from hl7auth.domain.snapshot import PATTERNS
+from hl7auth.domain.status import COUNTED
+from hl7auth.domain.story import DEEDS
 from hl7auth.domain.terms import Action, Order, Snapshot
+from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.wire.ack import condition
 
@@ -49,6 +52,29 @@ messages in two modes, on channels that act on them; a message whose every AUT h
 | --- | --- |
 """
 
+_EVENTS_HEAD = """\
+
+## Events
+
+A dialect of a profile says which of these a partner's own message is.
+
+| message | its sender |
+| --- | --- |
+"""
+
+_STATUS_HEAD = """\
+
+## Status
+
+Of a line, and of the message-level AUT where no line decides. A partner's own code counts first, by the dialect of the
+profile (`status`); then AUT-14 by `status.approval_status` of the profile, here that of `referral`, where a code that
+is not in the table pends; then AUT-18, else AUT-9; then a number (AUT-6) with an effective date (AUT-4) is a grant.
+Everything else pends. MSA-1 decides nothing.
+
+| what is said | status |
+| --- | --- |
+"""
+
 _PATTERNS_HEAD = """\
 
 ## Delete patterns
@@ -60,7 +86,8 @@ _PATTERNS_HEAD = """\
 
 def page() -> str:
     """The whole page."""
-    return _HEAD + "".join(_rows()) + _KEYS + "".join(_keys()) + _PATTERNS_HEAD + "".join(_patterns())
+    parts = [_HEAD, *_rows(), _KEYS, *_keys(), _PATTERNS_HEAD, *_patterns(), _EVENTS_HEAD, *_events()]
+    return "".join([*parts, _STATUS_HEAD, *_statuses()])
 
 
 def _rows() -> Iterator[str]:
@@ -95,6 +122,24 @@ def _patterns() -> Iterator[str]:
     yield "| `all_fields` | AUT-1 and all that follow, as many as the sender has, more than one |\n"
     for name, fields in PATTERNS.items():
         yield f"| `{name}` | {', '.join(f'AUT-{number}' for number in sorted(fields))} |\n"
+
+
+def _events() -> Iterator[str]:
+    for name, deed in DEEDS.items():
+        yield f"| {name} | {deed} |\n"
+
+
+def _statuses() -> Iterator[str]:
+    names = resolved("referral").status
+    tables = (
+        [("AUT-14", names.approval_status), ("RF1-1 of an answer without AUT", names.referral_status)] if names else []
+    )
+    for place, table in tables:
+        for status in dict.fromkeys(table.values()):
+            codes = ", ".join(f"`{code}`" for code, means in table.items() if means == status)
+            yield f"| {place}: {codes} | {status} |\n"
+    for row in COUNTED:
+        yield f"| AUT-18, else AUT-9: {row.says} | {row.status} |\n"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 Imports rules.profile (the shape of the mapping), rules.datatypes and domain.values only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from hl7auth.domain.values import Values
 from hl7auth.rules.datatypes import is_number
@@ -41,6 +42,22 @@ APPROVAL_CODES = {
 }
 
 
+class Counted(NamedTuple):
+    """One row of what the authorized number decides beside the requested one (None: not sent); the first that fits."""
+
+    says: str
+    fits: Callable[[Decimal, Decimal | None], bool]
+    status: Status
+
+
+COUNTED = (
+    Counted("0 or less", lambda authorized, _: authorized <= 0, Status.DENIED),
+    Counted("less than AUT-8", lambda authorized, asked: asked is not None and authorized < asked,
+            Status.PARTIALLY_APPROVED),
+    Counted("any other number", lambda _authorized, _asked: True, Status.APPROVED),
+)  # fmt: skip
+
+
 def decided(values: Values, has_number: bool, names: StatusMap) -> Status:
     """The status that an answering party's AUT says.
 
@@ -53,9 +70,7 @@ def decided(values: Values, has_number: bool, names: StatusMap) -> Status:
     authorized = _quantity(values, "authorized_units", "authorized_treatments")
     requested = _quantity(values, "requested_treatments")
     if authorized is not None:
-        if authorized <= 0:
-            return Status.DENIED
-        return Status.PARTIALLY_APPROVED if requested is not None and authorized < requested else Status.APPROVED
+        return next(row.status for row in COUNTED if row.fits(authorized, requested))
     granted = has_number and values.get("effective_date")
     return Status.APPROVED if granted else Status.PENDED
 
