@@ -1,6 +1,6 @@
-"""message list, search, show and export.
+"""message list, search, show, edit and export.
 
-Imports typer, cli.common, cli.message_search, and inside the commands the store.
+Imports typer, cli.common, cli.message_search, cli.message_edit, and inside the commands the store.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,13 @@ from hl7auth.cli.common import (
     show,
     table,
 )
+from hl7auth.cli.message_edit import edit
 from hl7auth.cli.message_search import search
 from hl7auth.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(search)
+app.command()(edit)
 
 _MOST_PARTS = 10
 _COLUMNS = ("id", "received_at", "channel", "event", "control_id", "sender", "disposition", "code")
@@ -71,11 +73,13 @@ def show_(
     to it: request, answers, repetitions, and the messages about the same authorizations."""
     from hl7auth.reports.message_tree import message_tree
     from hl7auth.store.archive import read_message
+    from hl7auth.store.edits import edits_of
     from hl7auth.store.related import deliveries_of, related
 
     with reading(database) as connection:
         entry = read_message(connection, message_id)
         entry["tree"] = message_tree(entry["raw"])
+        entry |= edits_of(connection, message_id, entry["control_id"])
         entry["deliveries"] = deliveries_of(connection, message_id)
         entry["related"] = related(connection, message_id, entry["control_id"], _answers(entry["tree"]))
     for body in ("raw", "shaped", "accept_ack", "reply"):
@@ -202,6 +206,8 @@ def _text(entry: dict[str, Any]) -> str:
         form.format(**each) + (f": {each['reason']}" if each["reason"] else "") for each in entry["deliveries"]
     ]
     lines += ["", "deliveries:", *deliveries] if deliveries else []
+    lines += ["", *("made of message {origin} by {by}, {at}: {reason}".format(**each) for each in entry["edit_of"])]
+    lines += ["corrected as message {message} by {by}, {at}: {reason}".format(**each) for each in entry["edits"]]
     related = ["{as}: message {id}  {event}  {control_id}  {received_at}".format(**each) for each in entry["related"]]
     lines += ["", "belongs to it:", *related] if related else []
     return "\n".join(lines)

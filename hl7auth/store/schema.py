@@ -79,6 +79,19 @@ message_field = Table(
     sqlite_with_rowid=False,
 )
 
+message_edit = Table(
+    "message_edit",
+    metadata,
+    # the control id that the corrected message was given, and the id of the message it was made of
+    Column("control_id", Text, primary_key=True),
+    Column("origin", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("edited_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Index("message_edit_origin", "origin"),
+)
+
 search_mark = Table(
     "search_mark",
     metadata,
