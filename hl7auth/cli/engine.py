@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, messages_of, readable, show
+from hl7auth.cli.common import (
+    DEFAULT_DATABASE,
+    ChannelFolder,
+    Database,
+    Format,
+    Output,
+    messages_of,
+    read_file,
+    readable,
+    show,
+)
 from hl7auth.errors import UserError
 
 Metrics = Annotated[
@@ -60,6 +70,9 @@ def send(
     timeout: Annotated[
         float, typer.Option(envvar="HL7AUTH_TIMEOUT", min=0.1, help="Seconds to wait for a reply.")
     ] = 10.0,
+    whole: Annotated[
+        bool, typer.Option("--whole", envvar="HL7AUTH_WHOLE", help="Each file is one frame, also a batch file.")
+    ] = False,
     output: Output = Format.TEXT,
 ) -> None:
     """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
@@ -68,7 +81,8 @@ def send(
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UserError(f"'{address}' is no HOST:PORT")
-    sent = send_all(host, int(port), messages_of(files), timeout)
+    frames = [(str(path), read_file(path).strip(b"\n")) for path in files] if whole else messages_of(files)
+    sent = send_all(host, int(port), frames, timeout)
 
     def as_text(_: object) -> str:
         return "\n\n".join(_sent_text(each) for each in sent)

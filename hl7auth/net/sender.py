@@ -13,8 +13,12 @@ from typing import Any, NamedTuple
 from hl7auth.errors import Fault, UserError
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
 from hl7auth.wire.ack import Msa, read_msa
+from hl7auth.wire.batch import split
 from hl7auth.wire.framing import Deframer, frame
 from hl7auth.wire.message import parse
+
+_ACK, _NAK = b"\x06", b"\x15"
+"""Commit blocks of MLLP release 2."""
 
 QUIET_SECONDS = 0.5
 """How long to listen where a reply comes only if something is wrong."""
@@ -60,7 +64,12 @@ def send_all(host: str, port: int, messages: Sequence[tuple[str, bytes]], timeou
 
 
 def expected_replies(raw: bytes) -> Expected:
-    """What MSH-15, MSH-16 and the kind of message call for; an answer (with MSA) is not answered in original mode."""
+    """What MSH-15, MSH-16 and the kind of message call for; an answer (with MSA) is not answered in original mode.
+
+    A batch is answered by one; a part of a continued message that is not the last gets no application's answer.
+    """
+    if raw.startswith((b"FHS", b"BHS")):
+        return Expected(1, True)
     try:
         message = parse(raw)
     except Fault:
@@ -69,7 +78,8 @@ def expected_replies(raw: bytes) -> Expected:
     if message.header.message_type in ("ACK", "MCF"):
         return Expected(0, False)
     answers = message.first("MSA") is not None
-    application = shake.application_due(True) and not answers
+    goes_on = message.first("DSC") is not None and shake.enhanced
+    application = shake.application_due(True) and not answers and not goes_on
     return Expected(shake.accept_due(True) + application, _bad_is_answered(shake))
 
 
@@ -85,6 +95,8 @@ def _send(connection: socket.socket, deframer: Deframer, source: str, raw: bytes
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         return Sent(source, _control_id(raw), (), False, f"connection lost: {reason}")
+    if replies == [_NAK]:
+        return Sent(source, _control_id(raw), (), False, "not committed (NAK), to be sent again")
     return _judge(source, raw, replies, expected)
 
 
@@ -92,6 +104,7 @@ def _receive(connection: socket.socket, deframer: Deframer, expected: Expected, 
     if expected == (0, False):
         return []
     replies: list[bytes] = []
+    commits = False
     deadline = time.monotonic() + (timeout if expected.when_good else QUIET_SECONDS)
     while len(replies) < max(expected.when_good, 1):
         left = deadline - time.monotonic()
@@ -104,13 +117,23 @@ def _receive(connection: socket.socket, deframer: Deframer, expected: Expected, 
             break
         if not data:
             break
-        replies += [received.payload for received in deframer.feed(data)]
+        blocks = [received.payload for received in deframer.feed(data)]
+        if _NAK in blocks:
+            return [_NAK]
+        commits = commits or _ACK in blocks
+        replies += [block for block in blocks if block != _ACK]
+        if commits:  # MLLP release 2: our peer's replies are blocks too
+            connection.sendall(frame(_ACK) * sum(block != _ACK for block in blocks))
         if any((msa := _msa(reply)) is not None and not msa.positive for reply in replies):
             break
     return replies
 
 
 def _judge(source: str, raw: bytes, replies: list[bytes], expected: Expected) -> Sent:
+    if raw.startswith((b"FHS", b"BHS")):
+        inside = [message for reply in replies for message in split(reply).messages]
+        if inside and replies[0].startswith((b"FHS", b"BHS")):
+            return _judge(source, b"", inside, Expected(1, True))._replace(replies=tuple(replies))
     found = [_msa(reply) for reply in replies]
     codes = [msa.code if msa else "not an HL7 reply" for msa in found]
     enough = len(replies) >= expected.when_good

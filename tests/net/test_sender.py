@@ -101,3 +101,27 @@ def test_nobody_there_is_a_sentence() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(UserError, match="connection refused"):
         send_all("127.0.0.1", port, [("f", request("C1"))], 1)
+
+
+def test_batches_and_parts_call_for_other_replies() -> None:
+    part = request("C1", modes=("AL", "AL")) + b"DSC|K1\r"
+    assert expected_replies(part) == Expected(1, True)
+    assert expected_replies(request("C1") + b"DSC|K1\r") == Expected(1, True)
+    assert expected_replies(b"BHS|^~\\&\r" + request("C1")) == Expected(1, True)
+
+
+@pytest.mark.parametrize(("code", "said"), [("AA", "True AA, AA"), ("AE", "False AA, AE")])
+def test_a_batch_of_replies_is_judged_by_what_is_in_it(code: str, said: str) -> None:
+    one, other = (f"MSH|^~\\&\rMSA|{each}|C1\r" for each in ("AA", code))
+    reply = frame(f"BHS|^~\\&\r{one}{other}BTS|2\r".encode())
+    assert send(lambda _: reply, b"BHS|^~\\&\r" + request("C1") + b"BTS|1\r")[0] == [said]
+
+
+def test_commit_blocks_are_answered_and_no_replies() -> None:
+    answers = {1: frame(b"\x06") + ack("AA")}
+    said, received = send(lambda count: answers.get(count, b""), request("C1"))
+    assert (said, received[1:]) == (["True AA"], [b"\x06"])
+
+
+def test_nak_is_said() -> None:
+    assert send(lambda _: frame(b"\x15"), request("C1"))[0] == ["False not committed (NAK), to be sent again"]
