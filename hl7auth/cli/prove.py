@@ -25,37 +25,32 @@ def add(app: typer.Typer) -> None:
     app.command()(prove_durability)
 
 
+Rounds = Annotated[int, typer.Option("--rounds", envvar="HL7AUTH_ROUNDS", min=1, help="How often it is killed.")]
+Where = Annotated[
+    str | None,
+    typer.Option("--database", envvar="HL7AUTH_PROOF_DATABASE", metavar="URL", help="Empty; default: a new SQLite."),
+]
+Senders = Annotated[int, typer.Option("--connections", envvar="HL7AUTH_CONNECTIONS", min=1, max=512)]
+Workers = Annotated[int, typer.Option("--workers", envvar="HL7AUTH_WORKERS", min=1, max=64, help="Processes.")]
+Seed = Annotated[int, typer.Option("--seed", envvar="HL7AUTH_SEED", help="Of the moments and messages of chance.")]
+Longest = Annotated[float, typer.Option("--longest", envvar="HL7AUTH_LONGEST", min=0.05, help="Seconds before a kill.")]
+_DROP = "After each kill also drop every write that was not synced (SQLite; needs a C compiler)."
+_RELOAD = "Reload the channel in the middle of each round."
+Unsynced = Annotated[bool, typer.Option("--unsynced", envvar="HL7AUTH_UNSYNCED", help=_DROP)]
+Deaf = Annotated[bool, typer.Option("--deaf", envvar="HL7AUTH_DEAF", help="With --unsynced: no sync counts.")]
+Reload = Annotated[bool, typer.Option("--reload", envvar="HL7AUTH_RELOAD", help=_RELOAD)]
+
+
 def prove_durability(  # noqa: PLR0913, PLR0917 - one argument for each option
-    rounds: Annotated[int, typer.Option(envvar="HL7AUTH_ROUNDS", min=1, help="How often the engine is killed.")] = 20,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            envvar="HL7AUTH_PROOF_DATABASE",
-            metavar="URL",
-            help="An empty database for the proof; default: SQLite in a new folder.",
-        ),
-    ] = None,
-    connections: Annotated[
-        int, typer.Option(envvar="HL7AUTH_CONNECTIONS", min=1, max=512, help="Senders at the same time.")
-    ] = 16,
-    workers: Annotated[int, typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=64, help="Processes of the engine.")] = 1,
-    seed: Annotated[int, typer.Option(envvar="HL7AUTH_SEED", help="Of the moments and messages of chance.")] = 1,
-    longest: Annotated[
-        float, typer.Option(envvar="HL7AUTH_LONGEST", min=0.05, help="Seconds under load before a kill, at most.")
-    ] = 1.0,
-    unsynced: Annotated[
-        bool,
-        typer.Option(
-            envvar="HL7AUTH_UNSYNCED",
-            help="After each kill also drop every write that was not synced (SQLite, one C compiler).",
-        ),
-    ] = False,
-    deaf: Annotated[
-        bool, typer.Option(envvar="HL7AUTH_DEAF", hidden=True, help="With --unsynced: as if nothing were ever synced.")
-    ] = False,
-    reload: Annotated[
-        bool, typer.Option(envvar="HL7AUTH_RELOAD", help="Reload the channel in the middle of each round.")
-    ] = False,
+    rounds: Rounds = 20,
+    database: Where = None,
+    connections: Senders = 16,
+    workers: Workers = 1,
+    seed: Seed = 1,
+    longest: Longest = 1.0,
+    unsynced: Unsynced = False,
+    deaf: Deaf = False,
+    reload: Reload = False,
     output: Output = Format.TEXT,
 ) -> None:
     """Kill an engine under load, restart it, compare what senders were told with what is stored; exit 1 if it fails.
@@ -70,10 +65,8 @@ def prove_durability(  # noqa: PLR0913, PLR0917 - one argument for each option
         raise UserError("--unsynced is for the SQLite database that the proof makes itself, not for --database")
     folder = Path(mkdtemp(prefix="hl7auth-proof-")).resolve()
     shim = compiled(folder, deaf=deaf) if unsynced else None
-    trial = Trial(
-        rounds, database or f"sqlite:///{folder / 'engine.db'}", folder, connections, workers,
-        longest=longest, seed=seed, unsynced=shim, reload=reload,
-    )  # fmt: skip
+    url = database or f"sqlite:///{folder / 'engine.db'}"
+    trial = Trial(rounds, url, folder, connections, workers, longest=longest, seed=seed, unsynced=shim, reload=reload)
     findings = prove(trial, _progress if sys.stderr.isatty() else lambda _: None)
     show(findings.entry(), output, lambda _: text(findings, folder))
     if findings.violations:
