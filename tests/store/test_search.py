@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.search import run
 from hl7auth.errors import UserError
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.indexing import index_all, mark
@@ -181,3 +182,12 @@ def test_a_query_that_nobody_understands_is_told_in_a_sentence(tmp_path: Path) -
         with pytest.raises(UserError, match=said):
             page(store, query)
     store.close()
+
+
+def test_the_benchmark_of_search_finds_what_it_looks_for(tmp_path: Path) -> None:
+    told = run(f"sqlite:///{tmp_path}/bench.db", 210)["ms"]
+    single = ("control id", "authorization number", "patient or member id", "referral id", "message show")
+    assert [told[name]["found"] for name in single] == [1] * len(single)
+    assert told["words: one in a hundred"]["found"] == told["name of one in a hundred"]["found"] == 3
+    assert told["words: all have them"]["found"] == 50
+    assert told["AUT-14 that nobody has"]["found"] == told["field without an index"]["found"] == 0
