@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test check bench clean
+.PHONY: serve test check bench interop clean
 
 serve: $(VENV)/installed
 	$(BIN)/hl7auth serve
@@ -20,6 +20,10 @@ test: $(VENV)/installed-for-tests
 
 bench: $(VENV)/installed
 	$(BIN)/hl7auth bench
+
+# other people's software in Node, for tests/test_interop.py
+interop:
+	cd benchmarks/interop && npm install --no-package-lock --no-audit --no-fund
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
