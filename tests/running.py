@@ -61,7 +61,7 @@ class Running:
 
     def ended(self, reason: Ending) -> int:
         """How many connections were ended or refused for a reason."""
-        (factory,) = self.server._service.factories
+        (factory,) = self.server._service.factories.values()
         return factory.slots[ENDING[reason]]
 
     def refused(self) -> list[tuple[Any, Any]]:

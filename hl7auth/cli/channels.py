@@ -1,4 +1,4 @@
-"""channel list, show, versions, check, test, unmapped, diff, schema and status.
+"""channel list, show, versions, check, reload, test, unmapped, diff, schema and status.
 
 Imports typer, cli.common, and inside the commands the rest of the command line and flow.
 """
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Control, Database, Format, Output, show, table
 from hl7auth.errors import UserError
 
 app = typer.Typer(no_args_is_help=True)
@@ -179,6 +179,30 @@ def status(
         raise UserError("--watch is for people; with --format json ask again and again")
     shown = watched(lambda: found_status(name, channels, database, metrics, hours), output, again=watch)
     raise typer.Exit(int(shown["source"] != "engine"))
+
+
+@app.command()
+def reload(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A channel; all of the folder without it.")
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", envvar="HL7AUTH_REMOVE", help="Serve the channel no more, file or not.")
+    ] = False,
+    control: Control = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Have the running engine read its channels again, and say what came of it; exit 1 where something is refused.
+
+    A channel that is wrong, or whose port is taken, goes on as it was. Without a name, channels whose file is gone are
+    served no more.
+    """
+    from hl7auth.cli.channel_reload import is_good, reloaded, report_text
+
+    report = reloaded(name, remove, control, database)
+    show(report, output, report_text)
+    raise typer.Exit(int(not is_good(report)))
 
 
 @app.command()

@@ -35,6 +35,13 @@ Limit = Annotated[int, typer.Option("--limit", envvar="HL7AUTH_LIMIT", min=0, he
 ChannelFolder = Annotated[
     Path | None, typer.Option("--channels", envvar="HL7AUTH_CHANNELS", help="Folder of channel files.", metavar="DIR")
 ]
+Control = Annotated[
+    Path | None,
+    typer.Option(
+        "--control", envvar="HL7AUTH_CONTROL", metavar="PATH",
+        help="Socket at which the running engine is asked; default: DATABASE.control beside its file.",
+    ),
+]  # fmt: skip
 
 
 def show(value: Any, output: Format, as_text: Callable[[Any], str]) -> None:

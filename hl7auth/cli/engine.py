@@ -12,6 +12,7 @@ import typer
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
     ChannelFolder,
+    Control,
     Database,
     Format,
     Output,
@@ -49,19 +50,26 @@ def serve(
         int, typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=MAX_WORKERS, help="Processes that share the work.")
     ] = 1,
     metrics: Metrics = "",
+    control: Control = None,
 ) -> None:
-    """Listen on all channels until stopped; prints a line per listener when ready."""
+    """Listen on all channels until stopped; prints a line per listener when ready.
+
+    SIGHUP, or `hl7auth channel reload`, has the channels read again while it runs.
+    """
     from hl7auth.flow.alert import load_alerts
-    from hl7auth.flow.channel import load_channels
+    from hl7auth.flow.channel_folder import ChannelFolder as Folder
+    from hl7auth.net.control import control_of
     from hl7auth.net.seen import Outside
     from hl7auth.observe import log_to_stderr
     from hl7auth.resources import shipped
-    from hl7auth.server import run
+    from hl7auth.server import Again, run
 
     log_to_stderr()
-    found = load_channels(channels, os.environ)
+    folder = Folder(channels, os.environ)
+    found = folder.load()
     alerts = load_alerts(channels or shipped("channels"), found, os.environ)
-    run(found, database, typer.echo, workers, Outside(metrics, alerts))
+    again = Again(folder, control or control_of(database))
+    run(found, database, typer.echo, workers, Outside(metrics, alerts), again)
 
 
 def send(

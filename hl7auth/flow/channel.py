@@ -273,13 +273,23 @@ def profile_keys(file: ChannelFile) -> list[tuple[tuple[int | str, ...], str]]:
 
 def load_channels(folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> list[Channel]:
     """Every channel of a folder (default: the shipped ones), by name. Raises ConfigError."""
-    folder = folder or shipped("channels")
+    editions = cache(edition_now)  # the same for all, also while somebody writes them
+    paths = paths_in(folder or shipped("channels"))
+    return together([load_channel(path, environment, editions) for path in paths])
+
+
+def paths_in(folder: Path) -> list[Path]:
+    """The channel files of a folder, in their order. Raises ConfigError where there are none."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder of channels")
-    editions = cache(edition_now)  # the same for all, also while somebody writes them
-    channels = [load_channel(path, environment, editions) for path in channel_paths(folder.glob("*.yaml"))]
-    if not channels:
+    paths = channel_paths(folder.glob("*.yaml"))
+    if not paths:
         raise ConfigError(f"{folder}: no channel file (*.yaml)")
+    return paths
+
+
+def together(channels: list[Channel]) -> list[Channel]:
+    """The channels as one process serves them. Raises ConfigError where they do not go together."""
     _refuse_doubles(channels)
     return channels
 

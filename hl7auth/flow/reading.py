@@ -41,7 +41,7 @@ class Reader:
     """Reads all rules of a file. It remembers as much as the windows of error rates need, and no more."""
 
     def __init__(self, alerts: Alerts) -> None:
-        self._alerts = alerts
+        self.alerts = alerts
         self._zone = ZoneInfo(alerts.file.time_zone)
         self._samples: dict[str, deque[tuple[int, dict[str, tuple[int, int]]]]] = {}
         self._reads: dict[str, Callable[[Rule, Figures, Past], Iterator[Reading]]] = {
@@ -56,7 +56,7 @@ class Reader:
 
     def read(self, figures: Figures, past: Past) -> list[Reading]:
         """What all rules find."""
-        return [found for rule in self._alerts.file.rules for found in self._reads[rule.condition](rule, figures, past)]
+        return [found for rule in self.alerts.file.rules for found in self._reads[rule.condition](rule, figures, past)]
 
     def _idle(self, rule: Rule, figures: Figures, past: Past) -> Iterator[Reading]:
         limit = int((rule.idle_minutes or 0) * MINUTE)
@@ -103,7 +103,7 @@ class Reader:
             yield Reading(rule, name, _too_many(rule, tried, failed, whole), text)
 
     def _certificate(self, rule: Rule, figures: Figures, past: Past) -> Iterator[Reading]:
-        for name in self._alerts.subjects(rule):
+        for name in self.alerts.subjects(rule):
             ends = past.certificates.get(name)
             if ends is None:
                 continue
@@ -130,15 +130,15 @@ class Reader:
         yield Reading(rule, "database", away, "the database does not answer" if away else "the database answers")
 
     def _channels(self, rule: Rule, figures: Figures) -> list[ChannelFigures]:
-        wanted = self._alerts.subjects(rule)
+        wanted = self.alerts.subjects(rule)
         return [channel for channel in figures.channels if channel.name in wanted]
 
     def _destinations(self, rule: Rule, figures: Figures) -> list[DestinationFigures]:
-        wanted = self._alerts.subjects(rule)
+        wanted = self.alerts.subjects(rule)
         return [each for each in figures.destinations if each.name in wanted]
 
     def _waiting(self, rule: Rule, figures: Figures) -> Iterator[tuple[str, Waiting | None]]:
-        for name in self._alerts.subjects(rule):
+        for name in self.alerts.subjects(rule):
             yield name, None if figures.waiting is None else figures.waiting.get(name, _NOTHING)
 
     def _counts(self, rule: Rule, figures: Figures) -> Iterator[tuple[str, tuple[int, int]]]:

@@ -7,7 +7,7 @@ database is away it is told all the same, and written as soon as that can be don
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hl7auth.errors import UserError
 from hl7auth.flow.alert import Alerts
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import Figures
 from hl7auth.flow.incident import Event, Watch
 from hl7auth.flow.reading import Past, Reader
@@ -70,6 +71,13 @@ class Alarm:
         found = [entry["rule"] for entry in self.entries()]
         return [(rule.name, found.count(rule.name)) for rule in self._alerts.file.rules]
 
+    def serves(self, channels: Sequence[Channel]) -> None:
+        """These are the channels from now on."""
+        self._alerts = self._alerts._replace(channels=tuple(channels))
+        self._reader.alerts = self._alerts
+        if self._watch is not None:
+            self._forget(self._watch, self._now())
+
     def stop(self) -> None:
         """Tells no more."""
         for teller in self._tellers.values():
@@ -84,11 +92,16 @@ class Alarm:
         except (SQLAlchemyError, UserError):
             return None
         self._watch = watch
+        self._unwritten = []
+        self._forget(watch, figures.at)
+        return watch
+
+    def _forget(self, watch: Watch, at: int) -> None:
+        """Nothing is watched any more that no rule is about."""
         rules = self._alerts.file.rules
         watched = [(rule.name, subject) for rule in rules for subject in self._alerts.subjects(rule)]
-        self._unwritten = watch.forget(watched, figures.at)
+        self._unwritten += watch.forget(watched, at)
         self._write()
-        return watch
 
     def _heard(self, told: Told) -> None:
         """Written at once: what ends the engine before is told again."""

@@ -5,7 +5,7 @@ Imports flow, net and wire.framing only.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
@@ -108,11 +108,10 @@ class Opened(Protocol):
     def intake(self) -> Intake:
         """The queue of the process."""
 
-    @property
-    def queue(self) -> Queue:
-        """Where messages go first."""
+    def submit(self, sender: Any, received: Frame, /) -> None:
+        """Puts a message where the messages of the channel go just now."""
 
 
 def blocks_of(line: Line, opened: Opened, channel: Channel) -> Blocks:
     """The blocks of a connection."""
-    return Blocks(line, channel, opened.intake, opened.queue, line.write)
+    return Blocks(line, channel, opened.intake, opened, line.write)

@@ -9,7 +9,7 @@ a worker counts on a board that its parent mapped before, and what a worker coun
 import mmap
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO
 
 from hl7auth.flow.decision import Disposition
@@ -29,6 +29,9 @@ LAST = len(SLOT) + len(ENDING)
 _CHANNEL = LAST + 1
 _BATCHES = len(MOST_IN_BATCH) + 2
 _WORD = 8
+
+SPARE = 4096
+"""Channels that may be added while the engine runs; a page of memory is taken only when something is counted on it."""
 
 
 class Board:
@@ -60,11 +63,14 @@ def shared_file(channels: int) -> IO[bytes]:
 
 
 def channel_figures(
-    names: Sequence[str], boards: Sequence[Board], listening: Callable[[int], bool], connections: Callable[[int], int]
+    names: Iterable[tuple[int, str]],
+    boards: Sequence[Board],
+    listening: Callable[[int], bool],
+    connections: Callable[[int], int],
 ) -> tuple[ChannelFigures, ...]:
-    """The figures of all channels over all boards."""
+    """The figures of channels, by number and name, over all boards."""
     found = []
-    for number, name in enumerate(names):
+    for number, name in names:
         columns = list(zip(*(board.channel(number) for board in boards), strict=True))
         messages = {each: sum(columns[at]) for each, at in SLOT.items()}
         endings = {each: sum(columns[at]) for each, at in ENDING.items()}

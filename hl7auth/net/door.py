@@ -47,7 +47,7 @@ class Door:
         slots: Slots | None = None,
     ) -> None:
         self.channel = channel
-        self.port = port
+        self.port: Any = None
         self.open = 0
         self._reactor = reactor
         self._hand = hand
@@ -56,8 +56,8 @@ class Door:
         self._held: deque[tuple[socket.socket, float]] = deque()
         self._retry: Any = None
         self._reading = False
-        self._started = self._closed = False
-        port.stopReading()  # Twisted would serve the connections itself
+        self._started = self._closed = self._resting = False
+        self.take(port)
 
     def start(self) -> None:
         """Begins to accept."""
@@ -72,6 +72,25 @@ class Door:
         for connection, _ in self._held:
             connection.close()
         self._held.clear()
+
+    def let_go(self) -> None:
+        """Accepts nothing, until it takes a port again."""
+        self._resting = True
+        self._read(False)
+
+    def take(self, port: Any) -> None:
+        """Accepts at this port from now on."""
+        port.stopReading()  # Twisted would serve the connections itself
+        self.port = port
+        self._resting = False
+        if self._started and not self._closed:
+            self._read(len(self._held) < MAX_HELD)
+
+    def become(self, channel: Channel) -> None:
+        """Goes on for another version of the channel."""
+        self.channel = channel
+        if self._started:
+            self._place()
 
     @property
     def is_open(self) -> bool:
@@ -114,7 +133,7 @@ class Door:
 
     def _place(self) -> None:
         """Gives those who wait to workers, in order; refuses who has waited in vain for the limit."""
-        if self._closed:
+        if self._closed or self._resting:
             return
         while self._held:
             connection, since = self._held[0]
@@ -137,6 +156,8 @@ class Door:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
 
     def _read(self, wanted: bool) -> None:
+        if self._reading == wanted:
+            return
         self._reading = wanted
         (self._reactor.addReader if wanted else self._reactor.removeReader)(self)
 

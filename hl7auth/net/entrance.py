@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from hl7auth.flow.admission import networks
 from hl7auth.flow.figures import Ending
 from hl7auth.net.intake import Timer
-from hl7auth.net.listener import MllpFactory
+from hl7auth.net.listener import MllpConnection, MllpFactory
 from hl7auth.net.transport import Wire
 from hl7auth.wire.proxy_header import ProxyHeader, read_proxy_header
 
@@ -62,6 +62,15 @@ class Entrance(Factory):
 
     def _nobody(self) -> None:
         self.mllp.gone()
+
+
+def strangers(mllp: MllpFactory) -> list[MllpConnection]:
+    """Connections of clients that may not connect any more, as the channel is now."""
+    accepts = mllp.channel.file.accepts
+    allowed = [networks(each) for each in (accepts.networks, accepts.load_balancers) if each]
+    if not accepts.networks:
+        return []
+    return [each for each in mllp.connections if not any(_client(each) in known for known in allowed)]
 
 
 class BalancedConnection(Protocol):
@@ -121,6 +130,10 @@ class BalancedConnection(Protocol):
     def _refuse(self, sentence: str) -> None:
         self._owner.refuse(Ending.PROXY, sentence, self._address)
         cast(Wire, self.transport).abortConnection()
+
+
+def _client(connection: MllpConnection) -> str:
+    return connection.peer.rpartition(":")[0]
 
 
 def _host(addr: IAddress | None) -> str:

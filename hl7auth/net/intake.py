@@ -119,17 +119,24 @@ class Intake:
             self._planned.append((sender, sender.plan(received)))
         if not self._planned:
             return
-        outcomes = self._outcomes([plan for _, plan in self._planned])
+        planned = self._planned[:MAX_BATCH]
+        outcomes = self._outcomes([plan for _, plan in planned])
         if outcomes is None:
             return
-        planned, self._planned = self._planned, []
-        if self._queue:
+        del self._planned[: len(planned)]
+        if self._queue or self._planned:
             self._schedule(0)
         else:
             self._waits_since = None
         self.board.committed(len(planned))
         for (sender, _), outcome in zip(planned, outcomes, strict=True):
             sender.answer(outcome)
+
+    def plan_waiting(self) -> None:
+        """Plans all that waits, as the channels are now: before one of them becomes another."""
+        while self._queue:
+            sender, received = self._queue.popleft()
+            self._planned.append((sender, sender.plan(received)))
 
     @property
     def waiting(self) -> int:

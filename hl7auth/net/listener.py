@@ -22,7 +22,7 @@ from hl7auth.net.blocks import blocks_of
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
 from hl7auth.net.refusals import Refusals
-from hl7auth.net.shaping import Preparing
+from hl7auth.net.shaping import Held, Preparing
 from hl7auth.net.transport import Wire
 from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
@@ -197,6 +197,10 @@ class MllpConnection(Protocol):
                 self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
 
+    def reframe(self) -> None:
+        """What comes from now on is framed as the channel says now."""
+        self._deframer.reframe(self._owner.channel.file.framing.max_bytes, self._owner.channel.file.framing.lenient)
+
     def _close_if_answered(self) -> None:
         if not self._pending and not self._received:
             if self._blocks is not None:
@@ -330,15 +334,13 @@ class MllpFactory(Factory):
         slots: Slots | None = None,
         queue: Preparing | None = None,
     ) -> None:
-        self.channel = channel
+        self._agree(channel)
         self.intake = intake
-        self.queue = queue or intake
+        self.queue: Intake | Preparing | Held = queue or intake
         self._left = left
         self.connections: set[MllpConnection] = set()
         self.slots = Board(1).channel(0) if slots is None else slots
         self.refusals = Refusals(channel.name, intake.reactor.seconds, self.slots)
-        agreed = channel.file.protocol
-        self.links, self.frames = agreed.links, agreed.frames
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
@@ -355,6 +357,26 @@ class MllpFactory(Factory):
         for connection in self.connections:
             if connection.peer == peer:
                 connection.tell(reply)
+
+    def submit(self, sender: Any, received: Frame) -> None:
+        """Puts a message where the messages of the channel go just now."""
+        self.queue.submit(sender, received)
+
+    def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
+        """Goes on under another version of the channel. Where blocks are more than messages connections end, answered:
+        what a batch or a commit is was agreed upon for as long as they last."""
+        in_blocks = self.frames or channel.file.protocol.frames
+        self._agree(channel)
+        self.queue = queue or self.intake
+        for connection in list(self.connections):
+            connection.reframe()
+            if in_blocks:
+                connection.close_when_answered()
+
+    def _agree(self, channel: Channel) -> None:
+        self.channel = channel
+        agreed = channel.file.protocol
+        self.links, self.frames = agreed.links, agreed.frames
 
     def admit(self, connection: MllpConnection) -> bool:
         """Takes a connection in, unless there are as many as the channel allows."""

@@ -93,6 +93,17 @@ class Lookout:
         """Begins to look."""
         self._thread.start()
 
+    def serves(self, channels: Sequence[Channel]) -> None:
+        """These are the channels from now on."""
+
+        def job() -> None:
+            self._certificates = {each.name: certificate_files(each) for each in channels}
+            self._ends_at = 0
+            if self._alarm is not None:
+                self._alarm.serves(channels)
+
+        self._jobs.put(job)
+
     def stop(self) -> None:
         """Looks no more; waits a little for what was to be written about alerts."""
         self._jobs.put(None)

@@ -52,14 +52,38 @@ class Outgoing:
     """
 
     def __init__(self, world: World, engine: Engine, channels: Sequence[Channel], owner: str) -> None:
-        self.dispatchers: list[Dispatcher] = []
+        self._world = world
+        self._engine = engine
+        self._owner = owner
+        self._by_name: dict[str, Dispatcher] = {}
+        self.dispatchers: tuple[Dispatcher, ...] = ()
         for channel in channels:
-            for name, destination in channel.file.destinations.items():
-                full = full_name(channel.name, name)
-                sender, queue = sender_for(world, full, destination), Queue(engine, full, owner)
-                sender = shaping_sender(world.reactor, channel, name, sender)
-                most = max(MOST, destination.file.batch if destination.file else 0)
-                self.dispatchers.append(Dispatcher(world, queue, sender, destination.policy, most=most))
+            for name in channel.file.destinations:
+                self._add(channel, name)
+
+    async def change(self, before: Channel | None, after: Channel | None) -> None:
+        """Destinations of a channel that has become another version, is new, or is gone.
+
+        What is under way to one that changes is waited for a little, and else sent again; what is queued stays.
+        Raises ConfigError for an address that is none, or steps that can not be used.
+        """
+        for name in before.file.destinations if before else ():
+            if before and not (after and _is_same(name, before, after)):
+                dispatcher = self._by_name.pop(full_name(before.name, name))
+                self.dispatchers = tuple(self._by_name.values())
+                await dispatcher.stop()
+        for name in after.file.destinations if after else ():
+            if after and full_name(after.name, name) not in self._by_name:
+                self._add(after, name).start()
+
+    def _add(self, channel: Channel, name: str) -> Dispatcher:
+        destination, full = channel.file.destinations[name], full_name(channel.name, name)
+        sender, queue = sender_for(self._world, full, destination), Queue(self._engine, full, self._owner)
+        sender = shaping_sender(self._world.reactor, channel, name, sender)
+        most = max(MOST, destination.file.batch if destination.file else 0)
+        made = self._by_name[full] = Dispatcher(self._world, queue, sender, destination.policy, most=most)
+        self.dispatchers = tuple(self._by_name.values())
+        return made
 
     def start(self) -> None:
         """Begins to send. Raises ConfigError for an address that is none."""
@@ -79,6 +103,12 @@ class Outgoing:
     def stop(self) -> "defer.Deferred[Any]":
         """Ends all, each with a little time for the answers to what it sent."""
         return defer.gatherResults([dispatcher.stop() for dispatcher in self.dispatchers])
+
+
+def _is_same(name: str, before: Channel, after: Channel) -> bool:
+    """Nothing changes for a destination; its steps may read tables and modules, and speak for the whole channel."""
+    one, other = before.file.destinations[name], after.file.destinations.get(name)
+    return one == other and (not one.steps or before.version == after.version)
 
 
 def sender_for(world: World, name: str, destination: Destination) -> Sender:

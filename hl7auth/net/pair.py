@@ -2,21 +2,23 @@
 
 Imports twisted and sockets.
 
-From the parent comes the number of a channel with a connection of it; from the worker READY, STOPPING, or the number of
-a channel of which a connection has ended. The end of file tells that the other process is gone, or wants to be left.
+From the parent comes the number of a channel with a connection of it, or CHANGES with a file that says what changes;
+from the worker READY, STOPPING, CHANGED when it works by the last of these, or the number of a channel of which a
+connection has ended. The end of file tells that the other process is gone, or wants to be left.
 """
 
 import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-READY, STOPPING = 0xFFFF, 0xFFFE
-MAX_CHANNELS = STOPPING
+READY, STOPPING, CHANGES, CHANGED = 0xFFFF, 0xFFFE, 0xFFFD, 0xFFFC
+MAX_CHANNELS = CHANGED
 
 _WORD = 2
 _READS = 64
@@ -24,6 +26,13 @@ _PAUSE_SECONDS = 0.02
 
 Received = Callable[[int, int | None], None]
 """Takes a word, and the descriptor that came with it, which is then the receiver's to close."""
+
+
+class HasDescriptor(Interface):
+    """A connection or a file."""
+
+    def fileno(self) -> int:
+        """What the system knows it by."""
 
 
 @implementer(IReadDescriptor)
@@ -45,8 +54,8 @@ class Pair:
         if len(self._unsaid) == 1:
             self._say_more()
 
-    def hand(self, word: int, connection: socket.socket) -> bool:
-        """Sends a word and a connection; False when there is no room now, or nobody."""
+    def hand(self, word: int, connection: HasDescriptor) -> bool:
+        """Sends a word and a connection, or a file; False when there is no room now, or nobody."""
         try:
             return socket.send_fds(self._end, [word.to_bytes(_WORD)], [connection.fileno()]) == _WORD
         except OSError:

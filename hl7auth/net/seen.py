@@ -68,6 +68,10 @@ class Seen:
         log("metrics.ready", "figures are shown", address=where)
         return f"metrics on {where}/metrics"
 
+    def serves(self, channels: Sequence[Channel]) -> None:
+        """These are the channels from now on."""
+        self._lookout.serves(channels)
+
     async def stop(self) -> None:
         """Ends."""
         if self._port is not None:

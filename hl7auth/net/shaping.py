@@ -249,6 +249,28 @@ class Preparing:
             self._intake.submit(_Prepared(sender, shaped), received)
 
 
+class Held:
+    """Frames of a channel that wait until it has become another version of itself, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._frames: list[tuple[Preparable, Frame]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Frames that are held."""
+        return len(self._frames)
+
+    def submit(self, sender: Preparable, received: Frame) -> None:
+        """Keeps a frame. Each connection has a bounded number under way."""
+        self._frames.append((sender, received))
+
+    def release(self, queue: "Intake | Preparing") -> None:
+        """Gives all of them on."""
+        for sender, received in self._frames:
+            queue.submit(sender, received)
+        self._frames.clear()
+
+
 def check_steps(channels: Sequence[Channel]) -> None:
     """Reads the tables, and imports what Python steps need. Raises ConfigError naming the channel and the step."""
     for channel in channels:

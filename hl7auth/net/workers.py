@@ -1,6 +1,6 @@
 """The worker processes as their parent sees them: started, given connections, restarted, stopped.
 
-Imports twisted, net.board, net.pair, flow.channel, rules, observe and errors.
+Imports twisted, pydantic, net.board, net.pair, flow.channel, rules, observe and errors.
 """
 
 import logging
@@ -9,17 +9,19 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import IO, Any
 
+from pydantic import BaseModel
 from twisted.internet import defer
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
-from hl7auth.net.board import Board, shared_file
-from hl7auth.net.pair import READY, STOPPING, Pair
+from hl7auth.net.board import SPARE, Board, shared_file
+from hl7auth.net.pair import CHANGED, CHANGES, READY, STOPPING, Pair
 from hl7auth.observe import log
 from hl7auth.rules.edition import Edition, kept_edition
 from hl7auth.rules.strict_yaml import Strict
@@ -34,6 +36,12 @@ RESTART_SECONDS = 0.1
 MAX_RESTART_SECONDS = 10.0
 """Also how long a worker has to live to be trusted again."""
 
+CHANGE_SECONDS = 30.0
+"""How long a worker may take to work by changes: it has to finish what its Python steps are at."""
+
+Channels = dict[int, Channel]
+"""Channels by their numbers, which no two channels ever share."""
+
 Left = Callable[[int, int], None]
 """Told that of a channel (its number) so many connections have ended."""
 
@@ -43,17 +51,35 @@ class Setup(Strict):
 
     number: int
     database: str
-    channels: tuple[Channel, ...]
+    size: int
+    channels: Channels
+    editions: tuple[Edition, ...]
+
+
+class Changes(Strict):
+    """What a worker is told later: channels that are new or have become another version, and those that are gone.
+
+    Connections of channels that have `moved` to another address end when they are answered.
+    """
+
+    channels: Channels = {}
     editions: tuple[Edition, ...] = ()
+    moved: tuple[int, ...] = ()
+    gone: tuple[int, ...] = ()
 
 
-def setups(count: int, database: str, channels: Sequence[Channel]) -> list[Setup]:
-    """What each of so many workers is told."""
+def _editions(channels: Iterable[Channel]) -> tuple[Edition, ...]:
     digests = dict.fromkeys(digest for channel in channels for digest in channel.editions.values())
-    editions = tuple(kept_edition(digest) for digest in digests)
-    return [
-        Setup(number=number, database=database, channels=tuple(channels), editions=editions) for number in range(count)
-    ]
+    return tuple(kept_edition(digest) for digest in digests)
+
+
+def _as_file(told: BaseModel) -> IO[bytes]:
+    """A file without a name, to be read from its beginning."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - it is given away
+    # as it was written: a key that was left out is not the same as its default (accepts.messages)
+    file.write(told.model_dump_json(by_alias=True, exclude_unset=True).encode())
+    file.seek(0)
+    return file
 
 
 class WorkerProcess(ProcessProtocol):
@@ -73,13 +99,13 @@ class WorkerProcess(ProcessProtocol):
         self.handed = 0
         self.serving = False
         self.ready: defer.Deferred[None] = defer.Deferred()
+        self._reactor = reactor
         self._left = left
         self._ended = ended
+        self._gone = False
+        self._changing: defer.Deferred[None] | None = None
         ours, theirs = socket.socketpair()
-        with theirs, tempfile.TemporaryFile() as told:
-            # as it was written: a key that was left out is not the same as its default (accepts.messages)
-            told.write(setup.model_dump_json(by_alias=True, exclude_unset=True).encode())
-            told.seek(0)
+        with theirs, _as_file(setup) as told:
             self._pair = Pair(reactor, ours, self._received, self._stopped_talking)
             descriptors = {0: told.fileno(), 1: 1, 2: 2, PAIR: theirs.fileno()}
             descriptors |= dict(zip((HEAR, RING, BOARD), inherited, strict=True))
@@ -96,6 +122,19 @@ class WorkerProcess(ProcessProtocol):
         self.handed += 1
         return True
 
+    async def change(self, told: IO[bytes]) -> None:
+        """Has it work by changes; returns when it does, or has ended: then another begins with the channels of now."""
+        changed = self._changing = defer.Deferred()
+        deadline = self._reactor.seconds() + CHANGE_SECONDS
+        while not self._gone and not self._pair.hand(CHANGES, told) and self._reactor.seconds() < deadline:
+            await _moment(self._reactor)
+        while not changed.called and not self._gone and self._reactor.seconds() < deadline:
+            await _moment(self._reactor)
+        self._changing = None
+        if not changed.called and not self._gone:
+            log("worker.stuck", "a worker did not take changes", level=logging.ERROR, worker=self.number)
+            self.kill()
+
     def stop(self) -> None:
         """Asks for an orderly end."""
         self.serving = False
@@ -107,7 +146,7 @@ class WorkerProcess(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
         """It is gone, and its connections with it."""
-        self.serving = False
+        self.serving, self._gone = False, True
         if self._pair.fileno() >= 0:
             self._pair.close()
         for channel, count in self.connections.items():
@@ -126,6 +165,9 @@ class WorkerProcess(ProcessProtocol):
             self.ready.callback(None)
         elif word == STOPPING:
             self.serving = False
+        elif word == CHANGED:
+            if self._changing is not None:
+                self._changing.callback(None)
         else:
             self.connections[word] -= 1
             self._left(word, 1)
@@ -139,7 +181,10 @@ class Workers:
 
     def __init__(self, reactor: Any, count: int, database: str, channels: Sequence[Channel], left: Left) -> None:
         self._reactor = reactor
-        self._setups = setups(count, database, channels)
+        self._count = count
+        self._database = database
+        self._size = len(channels) + SPARE
+        self._channels = dict(enumerate(channels))
         self._left = left
         self._files: list[IO[bytes]] = []
         self.boards: list[Board] = []
@@ -153,11 +198,11 @@ class Workers:
 
     async def start(self) -> None:
         """Returns when all are ready. Raises UserError when one ends instead."""
-        for setup in self._setups:
-            self._files.append(shared_file(len(setup.channels)))
-            self.boards.append(Board(len(setup.channels), self._files[-1].fileno()))
-        for setup in self._setups:
-            self._start(setup)
+        for _ in range(self._count):
+            self._files.append(shared_file(self._size))
+            self.boards.append(Board(self._size, self._files[-1].fileno()))
+        for number in range(self._count):
+            self._start(number)
         try:
             await defer.gatherResults([worker.ready for worker in self._running.values()], consumeErrors=True)
         except defer.FirstError as first:
@@ -192,15 +237,30 @@ class Workers:
         by_load = sorted(self._running.values(), key=lambda worker: (worker.connections.total(), worker.handed))
         return any(worker.hand(channel, connection) for worker in by_load)
 
-    def _start(self, setup: Setup) -> None:
-        self._restarts.pop(setup.number, None)
+    async def change(self, changes: Changes) -> None:
+        """Has all work by the changes; also those that start just now or later."""
+        self._channels = {**self._channels, **changes.channels}
+        for number in changes.gone:
+            self._channels.pop(number, None)
+        whole = changes.model_copy(update={"editions": _editions(changes.channels.values())})
+        with ExitStack() as files:
+            told = [(worker, files.enter_context(_as_file(whole))) for worker in self._running.values()]
+            await defer.gatherResults([defer.Deferred.fromCoroutine(worker.change(file)) for worker, file in told])
+
+    def _start(self, number: int) -> None:
+        self._restarts.pop(number, None)
+        channels = self._channels
+        setup = Setup(
+            number=number, database=self._database, size=self._size,
+            channels=channels, editions=_editions(channels.values()),
+        )  # fmt: skip
         worker = WorkerProcess(
-            self._reactor, setup, (*self.bell, self._files[setup.number].fileno()), self._left, self._ended
+            self._reactor, setup, (*self.bell, self._files[number].fileno()), self._left, self._ended
         )
-        self._running[setup.number] = worker
+        self._running[number] = worker
         if self._started:
             worker.ready.addCallbacks(
-                lambda _: log("worker.ready", "a worker serves again", worker=setup.number),
+                lambda _: log("worker.ready", "a worker serves again", worker=number),
                 lambda _: None,  # that it has ended is told and mended below
             )
 
@@ -214,15 +274,19 @@ class Workers:
             return
         self._failures[worker.number] = 0 if lived > MAX_RESTART_SECONDS else self._failures[worker.number] + 1
         pause = min(RESTART_SECONDS * 2 ** self._failures[worker.number], MAX_RESTART_SECONDS)
-        again = self._reactor.callLater(pause, self._start, self._setups[worker.number])
+        again = self._reactor.callLater(pause, self._start, worker.number)
         self._restarts[worker.number] = again
 
     async def _until_gone(self, seconds: float) -> None:
         deadline = self._reactor.seconds() + seconds
         while self._running and self._reactor.seconds() < deadline:
-            pause: defer.Deferred[None] = defer.Deferred()
-            self._reactor.callLater(0.02, pause.callback, None)
-            await pause
+            await _moment(self._reactor)
+
+
+def _moment(reactor: Any) -> "defer.Deferred[None]":
+    pause: defer.Deferred[None] = defer.Deferred()
+    reactor.callLater(0.02, pause.callback, None)
+    return pause
 
 
 def _command(number: int) -> list[str]:

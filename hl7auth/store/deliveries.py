@@ -3,7 +3,7 @@
 Imports sqlalchemy, domain.clock, flow, errors and store.delivery_table only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Row, and_, select
@@ -71,6 +71,13 @@ def list_deliveries(connection: Connection, filters: Mapping[str, str], limit: i
     query = select(delivery).where(and_(delivery.c.part == 0, *wanted)).order_by(delivery.c.id.desc())
     rows = connection.execute(query.limit(limit) if limit else query).all()
     return [_entry(row) for row in reversed(rows)]
+
+
+def stranded(connection: Connection, known: Collection[str]) -> dict[str, int]:
+    """How many open deliveries wait for destinations (`channel/name`) that are not among the known ones."""
+    sql = f"SELECT destination, count(*) FROM delivery WHERE {IS_OPEN} AND part = 0 GROUP BY destination"
+    rows: Any = connection.exec_driver_sql(sql).all()
+    return {name: count for name, count in sorted(rows) if name not in known}
 
 
 def read_delivery(connection: Connection, delivery_id: int) -> Entry:

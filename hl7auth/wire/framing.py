@@ -81,15 +81,19 @@ class Deframer:
     __slots__ = ("_held", "_notes", "_place", "_seen", "_stop", "discarded", "lenient", "max_bytes", "noise_bytes")
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES, lenient: bool = True) -> None:
-        self.max_bytes = max_bytes
-        self.lenient = lenient
+        self.reframe(max_bytes, lenient)
         self.noise_bytes = 0
         self.discarded = 0
-        self._stop = _LENIENT_STOP if lenient else _STRICT_STOP
         self._place = _BETWEEN
         self._held = bytearray()  # in a frame it begins with the payload
         self._seen = 0  # bytes of the payload known to hold no stop
         self._notes: tuple[str, ...] = ()  # of the frame that is open or comes next
+
+    def reframe(self, max_bytes: int, lenient: bool) -> None:
+        """Goes on with other settings, also in the frame that has begun."""
+        self.max_bytes = max_bytes
+        self.lenient = lenient
+        self._stop = _LENIENT_STOP if lenient else _STRICT_STOP
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes, in order; never raises, and holds at most `max_bytes` and a few bytes."""

@@ -36,7 +36,7 @@ def test_figures_are_summed_over_all_boards() -> None:
         slots[SLOT[Disposition.FAILED]] += 2
         slots[ENDING[Ending.IDLE]] += 1
         slots[LAST] = at
-    quiet, busy = channel_figures(["a", "b"], [one, other], lambda number: number == 1, lambda number: number * 4)
+    quiet, busy = channel_figures(enumerate("ab"), [one, other], lambda number: number == 1, lambda number: number * 4)
     assert (quiet.name, quiet.listening, quiet.connections, quiet.received, quiet.last_at) == ("a", False, 0, 0, 0)
     assert (busy.name, busy.listening, busy.connections, busy.received, busy.last_at) == ("b", True, 4, 6, 70)
     assert (busy.errors, busy.endings[Ending.IDLE]) == (6, 2)
