@@ -22,6 +22,7 @@ from hl7auth.flow.channel_folder import ChannelFolder
 from hl7auth.net.alone import Server
 from hl7auth.net.collector import calm_the_collector
 from hl7auth.net.control import Control, tell_failed
+from hl7auth.net.entrance import check_tls
 from hl7auth.net.parent import Parent
 from hl7auth.net.ports import endpoint_of, plain_endpoint_of
 from hl7auth.net.reload import Reloader, Wanted
@@ -100,7 +101,12 @@ def run(
         _run(reactor, program)
         return
     wanted = endpoint_of if workers == 1 else plain_endpoint_of
-    reloader = Reloader(reactor, again.folder, database, program, lambda channel: wanted(reactor, channel))
+
+    def check(channel: Channel) -> None:
+        wanted(reactor, channel)
+        check_tls(channel)
+
+    reloader = Reloader(reactor, again.folder, database, program, check)
     _run(reactor, program, Ears(reactor, reloader, again.control))
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 from twisted.internet.epollreactor import EPollReactor
 
+from hl7auth.flow.channel import Channel, ChannelFile
 from hl7auth.flow.destination import Destination
 from hl7auth.flow.outbox import Delivery, Shape
 from hl7auth.net.dispatch import Dispatcher
@@ -37,6 +39,7 @@ class Outbox:
     """A store whose deliveries are dispatched by the parts under test, on a reactor that runs as long as asked."""
 
     def __init__(self, folder: Path, url: str = "", *, migrated: bool = False) -> None:
+        self.folder = folder
         self.url = url or f"sqlite:///{folder / 'outbox.db'}"
         self.engine = open_database(self.url)
         if migrated:
@@ -98,7 +101,8 @@ class Outbox:
         dispatchers = []
         for name, values in zip(names, destinations, strict=True):
             to = Destination.model_validate(values)
-            sender = sender_for(world, name, to)
+            file = ChannelFile(channel="feed", listen="tcp:0", destinations={name.rpartition("/")[2]: to})
+            sender = sender_for(world, name, to, Channel(file=file, path=self.folder / "feed.yaml"))
             if shape is not None:
                 sender = Shaping(sender, shape)
             dispatchers.append(Dispatcher(world, self.queue("one", name), sender, to.policy))
@@ -163,10 +167,21 @@ Reaction = Callable[[int, str], "bytes | None"]
 
 
 class Listener:
-    """An MLLP listener in a thread, which records the control ids that it gets and answers by a function."""
+    """An MLLP listener in a thread, which records the control ids that it gets and answers by a function.
 
-    def __init__(self, react: Reaction = lambda _, control_id: ack(control_id), port: int = 0) -> None:
+    With a context it has TLS, and records the names that it is asked for, and those of the clients' certificates.
+    """
+
+    def __init__(
+        self,
+        react: Reaction = lambda _, control_id: ack(control_id),
+        port: int = 0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.got: list[str] = []
+        self.names: list[str | None] = []
+        self.clients: list[str] = []
+        self._context = context
         self.payloads: list[bytes] = []
         self.connections = 0
         self._react = react
@@ -213,8 +228,26 @@ class Listener:
             self._threads.append(thread)
             thread.start()
 
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        if self._context is None:
+            return connection
+
+        def asked(secured: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+            self.names.append(name)
+
+        self._context.sni_callback = asked
+        secured = self._context.wrap_socket(connection, server_side=True)
+        certificate: Any = secured.getpeercert() or {"subject": ()}
+        self.clients += [dict(pair)["commonName"] for pair in certificate["subject"]]
+        return secured
+
     def _serve(self, connection: socket.socket) -> None:
         deframer = Deframer()
+        try:
+            connection = self._secured(connection)
+        except OSError:
+            connection.close()
+            return
         with connection:
             try:
                 while data := connection.recv(65_536):

@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 
+from hl7auth.flow.change import Change
 from hl7auth.flow.channel import load_channel
 from hl7auth.flow.figures import Ending
 from hl7auth.net.board import ENDING
@@ -49,10 +50,17 @@ class Running:
         self._end()
 
     def call(self, function: Callable[[], Any]) -> Any:
-        """What a function gives that is called on the reactor."""
+        """What a function gives that is called on the reactor, or what that comes to."""
         answers: queue.Queue[Any] = queue.Queue()
-        self.reactor.callFromThread(lambda: answers.put(function()))
+        self.reactor.callFromThread(lambda: maybeDeferred(function).addBoth(answers.put))
         return answers.get(timeout=SECONDS)
+
+    def become(self, more: str) -> None:
+        """The channel goes on as it is written now."""
+        before = self.channel
+        before.path.write_text(MINIMAL + more, encoding="utf-8")
+        self.channel = load_channel(before.path)
+        assert self.call(lambda: Deferred.fromCoroutine(self.server.change([Change(before, self.channel)]))) == {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What the database holds."""
@@ -62,10 +70,12 @@ class Running:
     def ended(self, reason: Ending) -> int:
         """How many connections were ended or refused for a reason."""
         (factory,) = self.server._service.factories.values()
-        return factory.slots[ENDING[reason]]
+        found: int = self.call(lambda: factory.slots[ENDING[reason]])
+        return found
 
     def refused(self) -> list[tuple[Any, Any]]:
         """Reason and peer of the refusals in the log."""
+        self.call(lambda: None)  # a socket is closed a moment before that is logged
         found = [
             record.__dict__["fields"] for record in self.logged if record.__dict__["action"] == "connection.refused"
         ]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hl7auth.cli.channel_files import chosen, content, files_of, load, load_folder
+from hl7auth.cli.channel_files import chosen, content, files_of, is_public, load, load_folder
 from hl7auth.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _entry(channel: "Channel", others: "Sequence[Channel]") -> Entry:
     from hl7auth.observe import now
 
     with importing() as fault_of:
-        found = [each.entry() for each in channel_doubts(channel, others, content, now(), fault_of)]
+        found = [each.entry() for each in channel_doubts(channel, others, content, now(), fault_of, is_public)]
     good = not any(each["fails"] for each in found)
     return {"good": good, "channel": channel.name, "file": str(channel.path), "questionable": found}
 

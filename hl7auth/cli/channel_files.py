@@ -79,6 +79,14 @@ def running(channel: "Channel") -> "Iterator[StepProcess | None]":
         yield process
 
 
+def is_public(path: Path) -> bool:
+    """May everybody on this machine read a file?"""
+    try:
+        return bool(path.stat().st_mode & 0o004)
+    except OSError:
+        return False
+
+
 def content(path: Path) -> bytes | None:
     """The bytes of a file; None where there is none that can be read."""
     try:

@@ -20,6 +20,12 @@ _CERTIFICATE_NAMES = ("CN=", "DNS:", "IP:", "URI:", "email:", "subject:", "SHA25
 #: Table 0357, "table value not found": MSH-3 to MSH-6 are bound to the site's own tables 0361 and 0362
 _UNKNOWN_PARTY = "103"
 
+OTHER_CERTIFICATE = Problem(
+    _UNKNOWN_PARTY,
+    "this sender has another certificate than that of this connection (MSH-3, MSH-4)",
+    Location("MSH", 1, 3),
+)
+
 
 class Receiver(Strict):
     """Who messages are for: `application` is MSH-5, `facility` is MSH-6; one that is left out may be any.
@@ -129,8 +135,7 @@ def strangers(
         if not known:
             yield _unknown(senders, first[0], header.parties[0], marks, 3, "take messages of this sender")
         elif names is not None and not any(_has(each, names) for each in known):
-            text = "this sender has another certificate than that of this connection (MSH-3, MSH-4)"
-            yield Problem(_UNKNOWN_PARTY, text, Location("MSH", 1, 3))
+            yield OTHER_CERTIFICATE
     if receivers and not any(_is(each, last, header.parties[2:], marks) for each in receivers):
         yield _unknown(receivers, last[0], header.parties[2], marks, 5, "take messages for this receiver")
 

@@ -1,6 +1,6 @@
 """Which certificates a channel has: the files that it names, and when the first of them ends.
 
-Imports flow.certificate, flow.channel, flow.channel_leaves and flow.endpoint only.
+Imports flow.certificate, flow.channel and flow.tls_doubts only.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,15 +8,11 @@ from pathlib import Path
 
 from hl7auth.flow.certificate import validities
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.channel_leaves import leaves, plain
-from hl7auth.flow.endpoint import endpoint
-
-_ENDINGS = (".pem", ".crt", ".cer")
-_IN_ENDPOINT = ("privateKey", "certKey", "extraCertChain")
+from hl7auth.flow.tls_doubts import tls_of
 
 
 def certificate_files(channel: Channel) -> list[Path]:
-    """The files of a channel that may hold certificates: those of keys beside it, those of endpoints as they are."""
+    """The files of a channel that hold certificates: its own and those of its destinations."""
     return list(dict.fromkeys(_files(channel)))
 
 
@@ -35,11 +31,6 @@ def first_end(paths: list[Path], read: Callable[[Path], bytes | None]) -> int | 
 
 
 def _files(channel: Channel) -> Iterator[Path]:
-    for keys, value in leaves(plain(channel.file)):
-        if not isinstance(value, str):
-            continue
-        if keys[-1] in ("listen", "connect"):
-            options = endpoint(value).options
-            yield from (Path(options[name]) for name in _IN_ENDPOINT if name in options)
-        elif value.endswith(_ENDINGS):
-            yield channel.path.parent / value
+    """Also of authorities: what these have signed ends with them."""
+    for _, tls in tls_of(channel.file):
+        yield from (channel.path.parent / path for path in (tls.certificate, tls.trust) if path is not None)

@@ -21,6 +21,7 @@ from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.route import Route
+from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
 from hl7auth.rules.compiled import CompiledProfile, compiled
 from hl7auth.rules.dialect import Dialect
@@ -114,6 +115,7 @@ class ChannelFile(Strict):
     channel: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
     listen: str
+    tls: ServerTls | None = None
     profile: str | tuple[Choice, ...] = "referral"
     accepts: Accepts = Accepts()
     errors: Literal["reject", "accept"] = "reject"
@@ -136,6 +138,21 @@ class ChannelFile(Strict):
     def _routed(self) -> Self:
         for route in self.routes:
             _all_in(route.to, tuple(self.destinations), "destination")
+        return self
+
+    @field_validator("listen")
+    @classmethod
+    def _in_the_open(cls, text: str) -> str:
+        """TLS of Twisted's own endpoints knows no client certificates, and versions that are broken."""
+        if text.partition(":")[0] in ("ssl", "tls"):
+            raise ValueError("TLS is not asked for by the address: write tcp:PORT here, and the key tls beside it")
+        return text
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        held = any(sender.certificate for sender in self.accepts.senders)
+        if held and (self.tls is None or self.tls.client_certificates == "none"):
+            raise ValueError("a sender is held to its certificate, and no tls.client_certificates are asked for")
         return self
 
     @property

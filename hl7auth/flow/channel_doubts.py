@@ -7,14 +7,12 @@ What a file beside the channel holds is asked of a function, and the time is a p
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from hl7auth.errors import ConfigError, Fault, UserError
-from hl7auth.flow.certificate import Validity, validities
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_leaves import Keys, is_secret, leaves, plain, spelled
 from hl7auth.flow.channel_places import unknown_segments
@@ -22,20 +20,18 @@ from hl7auth.flow.channel_protocol import JOINED_IN_PYTHON
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
+from hl7auth.flow.tls import FILE
+from hl7auth.flow.tls_doubts import Files, Said, tls_doubts, tls_of
 from hl7auth.rules.strict_yaml import place
 from hl7auth.rules.tables import shipped_tables
 from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.table import read_table
 from hl7auth.wire import charset
 
-CERTIFICATE_DAYS = 30
-"""A certificate that ends sooner is worth a word: a new one takes its time."""
-_DAY = 86_400 * 1_000_000
 _FILE = re.compile(r"[^\s:*?<>|]+\.(csv|pem|crt|cer|key|pfx|p12|der|txt|yaml|yml|json)", re.IGNORECASE)
 _FREE_TEXT = frozenset({"set", "add", "title", "description", "profile", "headers"})
 _PYTHON = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
 _CLEAR = re.compile(r"http://(\[[^\]]*\]|[^/?#:]*)", re.IGNORECASE)
-_IN_ENDPOINT = ("privateKey", "certKey", "extraCertChain", "caCertsDir", "dhParameters")
 Read = Callable[[Path], bytes | None]
 FaultOf = Callable[[PythonCall], str]
 
@@ -53,12 +49,6 @@ class Doubt(NamedTuple):
         return self._asdict()
 
 
-class _Said(NamedTuple):
-    keys: Keys
-    text: str
-    fails: bool = True
-
-
 class _Looked(NamedTuple):
     """A channel, its values as plain data and as they stand in the file, and what lies around it."""
 
@@ -66,44 +56,56 @@ class _Looked(NamedTuple):
     data: dict[str, Any]
     written: Any
     others: Sequence[Channel]
-    read: Read
+    files: Files
     now: int
     fault_of: FaultOf | None
 
+    def read(self, path: Path) -> bytes | None:
+        """The bytes of a file."""
+        return self.files.read(path)
+
 
 def channel_doubts(
-    channel: Channel, others: Sequence[Channel], read: Read, now: int, fault_of: FaultOf | None = None
+    channel: Channel,
+    others: Sequence[Channel],
+    read: Read,
+    now: int,
+    fault_of: FaultOf | None = None,
+    is_public: Callable[[Path], bool] = lambda _: False,
 ) -> list[Doubt]:
     """What is doubtful in a channel, in the order of its file.
 
     `others` are served by the same process; `read` gives the bytes of a file, or None where there is none; `now` is in
     microseconds since 1970. `fault_of` says why a function can not be called, or nothing; without it is only looked
-    whether its module is there. What others have in common with a channel is told of the later one alone.
+    whether its module is there. `is_public` says whether everybody may read a file. What others
+    have in common with a channel is told of the later one alone.
     """
     written = yaml.load(channel.path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    looked = _Looked(channel, plain(channel.file), written, others, read, now, fault_of)
+    looked = _Looked(
+        channel, plain(channel.file), written, others, Files(channel.path.parent, read, is_public), now, fault_of
+    )
     found = []
-    for look in (_ports, _profile, _files, _places, _reach, _destinations, _secrets, _values):
+    for look in (_ports, _profile, _files, _tls, _places, _reach, _destinations, _secrets, _values):
         for said in look(looked):
             found.append(Doubt(spelled(said.keys), said.text, place(channel.path, *said.keys), said.fails))
     return sorted(found, key=lambda each: int(each.place.rpartition(":")[2]))
 
 
-def _ports(looked: _Looked) -> Iterator[_Said]:
+def _ports(looked: _Looked) -> Iterator[Said]:
     """Two channels can not have the same port of the same address, however it is written."""
     taken = [(other, keys, mine) for other in looked.others for keys, mine in _endpoints(plain(other.file))]
     for keys, mine in _endpoints(looked.data):
         if mine.fault:
-            yield _Said(keys, mine.fault)
+            yield Said(keys, mine.fault)
             continue
         for other, at, theirs in taken:
             if mine.meets(theirs):
                 where = f"{other.path.name}:{place(other.path, *at).rpartition(':')[2]}"
-                yield _Said(keys, f"{mine.named} is already listened on by channel {other.name} ({where})")
+                yield Said(keys, f"{mine.named} is already listened on by channel {other.name} ({where})")
         taken.append((looked.channel, keys, mine))
-        if mine.kind == "tcp" and not mine.is_local:
+        if mine.kind == "tcp" and not mine.is_local and looked.channel.file.tls is None:
             text = f"{mine.named} can be reached from the network, and what comes there is not encrypted"
-            yield _Said(keys, text, fails=False)
+            yield Said(keys, text, fails=False)
 
 
 def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Keys, Endpoint]]:
@@ -112,79 +114,64 @@ def _endpoints(data: dict[str, Any]) -> Iterator[tuple[Keys, Endpoint]]:
             yield keys, endpoint(value)
 
 
-def _profile(looked: _Looked) -> Iterator[_Said]:
+def _profile(looked: _Looked) -> Iterator[Said]:
     """A profile must compile for every version that it is chosen for, or the start would fail."""
     for choice in choices(looked.channel.file):
         for version in choice.versions:
             try:
                 looked.channel.compiled(choice.profile, version)
             except (UserError, Fault) as error:
-                yield _Said(choice.keys, f"profile {choice.profile} can not be used for {version}: {error}")
+                yield Said(choice.keys, f"profile {choice.profile} can not be used for {version}: {error}")
 
 
-def _files(looked: _Looked) -> Iterator[_Said]:
-    """Files that the channel names: tables, certificates and keys, modules of Python steps."""
+def _files(looked: _Looked) -> Iterator[Said]:
+    """Files that the channel names: tables, and modules of Python steps."""
     folder = looked.channel.path.parent
     for keys, value in leaves(looked.data):
-        if not isinstance(value, str) or _FREE_TEXT.intersection(map(str, keys)):
+        if not isinstance(value, str) or _FREE_TEXT.intersection(map(str, keys)) or "tls" in keys:
             continue
         if _last(keys) == "python" and (match := _PYTHON.fullmatch(value)):
             yield from _function(looked, keys, value, match[1].replace(".", "/") + ".py")
-        elif _last(keys) == "listen":
-            for name, path in endpoint(value).options.items():
-                if name in _IN_ENDPOINT:
-                    yield from _file(looked, keys, Path(path))
         elif _FILE.fullmatch(value):
             yield from _file(looked, keys, folder / value)
 
 
-def _function(looked: _Looked, keys: Keys, function: str, module: str) -> Iterator[_Said]:
+def _function(looked: _Looked, keys: Keys, function: str, module: str) -> Iterator[Said]:
     folder = looked.channel.path.parent
     if looked.fault_of is None:
         if looked.read(folder / module) is None:
-            yield _Said(keys, f"there is no file {module} beside the channel for {function}")
+            yield Said(keys, f"there is no file {module} beside the channel for {function}")
     elif fault := looked.fault_of(PythonCall(function, str(folder.resolve()), 1)):
-        yield _Said(keys, fault)
+        yield Said(keys, fault)
 
 
-def _places(looked: _Looked) -> Iterator[_Said]:
+def _places(looked: _Looked) -> Iterator[Said]:
     for keys, text in unknown_segments(looked.channel.file, looked.data):
-        yield _Said(keys, text, fails=False)
+        yield Said(keys, text, fails=False)
 
 
-def _file(looked: _Looked, keys: Keys, path: Path) -> Iterator[_Said]:
+def _file(looked: _Looked, keys: Keys, path: Path) -> Iterator[Said]:
     content = looked.read(path)
     if content is None:
-        yield _Said(keys, f"there is no file {path}, or it can not be read")
+        yield Said(keys, f"there is no file {path}, or it can not be read")
     elif keys[-2:] == ("translate", "table"):
         try:
             read_table(path, _beside(looked.data, keys, "column") or "to")
         except ConfigError as error:
-            yield _Said(keys, str(error))
-    elif b"CERTIFICATE-----" in content:
-        try:
-            yield from (said for each in validities(content) for said in _validity(each, keys, path, looked.now))
-        except ValueError as error:
-            yield _Said(keys, f"{path}: {error}")
+            yield Said(keys, str(error))
 
 
-def _validity(validity: Validity, keys: Keys, path: Path, now: int) -> Iterator[_Said]:
-    begins, ends = (datetime.fromtimestamp(each // 1_000_000, UTC).date().isoformat() for each in validity)
-    left = (validity.ends - now) // _DAY
-    if now > validity.ends:
-        yield _Said(keys, f"the certificate in {path} ended on {ends}")
-    elif now < validity.begins:
-        yield _Said(keys, f"the certificate in {path} begins only on {begins}")
-    elif left < CERTIFICATE_DAYS:
-        yield _Said(keys, f"the certificate in {path} ends in {left} day{'s'[: left != 1]}, on {ends}", fails=False)
+def _tls(looked: _Looked) -> Iterator[Said]:
+    for keys, tls in tls_of(looked.channel.file):
+        yield from tls_doubts(tls, keys, looked.files, looked.now)
 
 
-def _reach(looked: _Looked) -> Iterator[_Said]:
+def _reach(looked: _Looked) -> Iterator[Said]:
     for each in unreached(looked.channel.file, looked.data):
-        yield _Said(each.keys, each.text, fails=False)
+        yield Said(each.keys, each.text, fails=False)
 
 
-def _destinations(looked: _Looked) -> Iterator[_Said]:
+def _destinations(looked: _Looked) -> Iterator[Said]:
     """Where messages go: to a place that a route names, not back to where they came from, and not in the clear."""
     file = looked.channel.file
     routed = {name for route in file.routes for name in route.to} if file.routes else set(file.destinations)
@@ -192,54 +179,58 @@ def _destinations(looked: _Looked) -> Iterator[_Said]:
     for name in file.destinations:
         keys: Keys = ("destinations", name)
         if name not in routed:
-            yield _Said(keys, f"no route goes to {name}", fails=False)
+            yield Said(keys, f"no route goes to {name}", fails=False)
         for inner, value in leaves(looked.data["destinations"][name], keys):
             if _last(inner) == "connect":
-                yield from _connection(inner, endpoint(value), listened)
+                mllp = file.destinations[name].mllp
+                secured = mllp is not None and mllp.secured is not None
+                yield from _connection(inner, endpoint(value), listened, secured=secured)
             elif _last(inner) == "url" and (match := _CLEAR.match(value)) and not is_local(match[1].strip("[]")):
-                yield _Said(inner, "what is sent there goes through the network and is not encrypted", fails=False)
+                yield Said(inner, "what is sent there goes through the network and is not encrypted", fails=False)
 
 
-def _connection(keys: Keys, target: Endpoint, listened: Sequence[Endpoint]) -> Iterator[_Said]:
-    if target.kind != "tcp":
+def _connection(keys: Keys, target: Endpoint, listened: Sequence[Endpoint], *, secured: bool) -> Iterator[Said]:
+    if target.kind not in ("tcp", "tls"):
         return
     host, port = target.host, target.options.get("port", target.second)
     if not port.isdecimal() or not 0 < int(port) < 65_536:
-        yield _Said(keys, f"'{port}' is no port to connect to (1 to 65535)")
-    elif not is_local(host):
-        yield _Said(keys, "what is sent there goes through the network and is not encrypted", fails=False)
-    elif any(int(port) == mine.port for mine in listened):
-        yield _Said(keys, f"port {port} is where this channel listens: it would send to itself", fails=False)
+        yield Said(keys, f"'{port}' is no port to connect to (1 to 65535)")
+    elif not is_local(host) and not secured:
+        yield Said(keys, "what is sent there goes through the network and is not encrypted", fails=False)
+    elif is_local(host) and any(int(port) == mine.port for mine in listened):
+        yield Said(keys, f"port {port} is where this channel listens: it would send to itself", fails=False)
 
 
-def _secrets(looked: _Looked) -> Iterator[_Said]:
+def _secrets(looked: _Looked) -> Iterator[Said]:
     """A secret in a file is read by everybody who reads the file, and kept for ever by version control."""
     for keys, value in leaves(looked.written):
-        if is_secret(keys) and isinstance(value, str) and value and not variables(value):
+        by_file = keys[-1] == "passphrase" and isinstance(value, str) and value.startswith(FILE)
+        if is_secret(keys) and isinstance(value, str) and value and not variables(value) and not by_file:
             text = f"a secret does not belong into the file: name a variable, as ${{{str(keys[-1]).upper()}}}"
-            yield _Said(keys, text, fails=False)
+            text += ", or a file, as file:PATH" if keys[-1] == "passphrase" else ""
+            yield Said(keys, text, fails=False)
 
 
-def _values(looked: _Looked) -> Iterator[_Said]:
+def _values(looked: _Looked) -> Iterator[Said]:
     """Values that are allowed each by itself, and do not go together."""
     file = looked.channel.file
     if file.clocks.expedited_hours > file.clocks.standard_hours:
         text = "an expedited decision may take longer than any other"
-        yield _Said(("clocks", "expedited_hours"), text, fails=False)
+        yield Said(("clocks", "expedited_hours"), text, fails=False)
     codes = shipped_tables()["0280"].values
     for number, code in enumerate(file.clocks.expedited):
         if codes and code not in codes and "clocks" in looked.written:
             text = f"table 0280 has no code '{code}' ({', '.join(codes)})"
-            yield _Said(("clocks", "expedited", number), text, fails=False)
+            yield Said(("clocks", "expedited", number), text, fails=False)
     if file.limits.message_seconds > file.limits.idle_seconds:
         text = "a message may take longer than a connection may be silent"
-        yield _Said(("limits", "message_seconds"), text, fails=False)
+        yield Said(("limits", "message_seconds"), text, fails=False)
     in_python = (keys for keys, _ in leaves(looked.data) if keys[0] == "steps" and _last(keys) == "python")
     if file.protocol.joins and next(in_python, None):
-        yield _Said(("protocol", "continuation"), JOINED_IN_PYTHON)
+        yield Said(("protocol", "continuation"), JOINED_IN_PYTHON)
     if charset.CODECS[file.fallback_charset] in ("utf_16", "utf_32"):
         text = f"{file.fallback_charset} never reads a message: its MSH must begin in ASCII"
-        yield _Said(("fallback_charset",), text, fails=False)
+        yield Said(("fallback_charset",), text, fails=False)
 
 
 def _last(keys: Keys) -> str:

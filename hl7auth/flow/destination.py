@@ -1,6 +1,6 @@
 """Destinations as people write them in a channel: how messages are sent on, and what is made of the answers.
 
-Imports flow.verdict, rules.strict_yaml and steps only.
+Imports flow.endpoint, flow.tls, flow.verdict, rules.strict_yaml and steps only.
 """
 
 import re
@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from hl7auth.flow.endpoint import endpoint
+from hl7auth.flow.tls import ClientTls
 from hl7auth.flow.verdict import TABLE, Act, Policy, key_fault
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.steps.model import Step
@@ -22,6 +24,9 @@ _URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#:@\[\]]+)(?::\d{1,5})?
 
 Answered = Literal[Act.SENT, Act.RETRY, Act.PARK, Act.STOP, Act.DEAD]
 """What can be made of an answer; only a step can have a message skipped."""
+
+_OPTIONS = frozenset({"host", "port", "timeout", "bindAddress"})
+"""What an address may say. Anything else that Twisted knows of TLS would go past the key `tls`."""
 
 ER7 = "x-application/hl7-v2+er7"
 """The content type of HL7 over HTTP."""
@@ -62,6 +67,7 @@ class Mllp(Strict):
     """
 
     connect: str
+    tls: ClientTls | None = None
     connections: int = Field(1, ge=1, le=64)
     connect_seconds: float = Field(10.0, gt=0)
     answer_seconds: float = Field(30.0, gt=0)
@@ -75,7 +81,30 @@ class Mllp(Strict):
     def _client(cls, text: str) -> str:
         if text.partition(":")[0] not in ("tcp", "tls", "unix") or not text.partition(":")[2]:
             raise ValueError(f"'{text}' is no endpoint to connect to, like tcp:payer.example:2575")
+        if text.startswith("tls:") and endpoint(text).options.keys() - _OPTIONS:
+            raise ValueError("certificates are not named in the address: write them under the key tls beside it")
         return text
+
+    @model_validator(mode="after")
+    def _has_server_name(self) -> "Mllp":
+        if (
+            self.tls is not None
+            and self.connect.startswith("unix:")
+            and self.tls.check_name
+            and not self.tls.server_name
+        ):
+            raise ValueError("a socket of this machine has no name: say tls.server_name, or check_name: false")
+        return self
+
+    @property
+    def address(self) -> str:
+        """Where to connect to: TLS, if any, goes around that."""
+        return self.connect.replace("tls:", "tcp:", 1) if self.connect.startswith("tls:") else self.connect
+
+    @property
+    def secured(self) -> ClientTls | None:
+        """How this is secured: `tls:` in the address alone means all the defaults."""
+        return self.tls or (ClientTls() if self.connect.startswith("tls:") else None)
 
 
 class Drop(Strict):
@@ -107,6 +136,7 @@ class Post(Strict):
     url: str
     content_type: str = ER7
     headers: dict[str, str] = {}
+    tls: ClientTls | None = None
     connections: int = Field(1, ge=1, le=64)
     answer_seconds: float = Field(30.0, gt=0)
 
@@ -116,6 +146,12 @@ class Post(Strict):
         if not is_http(text):
             raise ValueError(f"'{text}' is no http:// or https:// address")
         return text
+
+    @model_validator(mode="after")
+    def _secure(self) -> "Post":
+        if self.tls is not None and not self.url.startswith("https://"):
+            raise ValueError("tls is for https:// addresses")
+        return self
 
     @field_validator("headers")
     @classmethod

@@ -25,6 +25,8 @@ class Ending(StrEnum):
     NETWORK = "network"
     PROXY = "proxy"
     TOO_LARGE = "batch too large"
+    HANDSHAKE = "handshake"
+    CERTIFICATE = "certificate"
 
 
 class Standing(StrEnum):

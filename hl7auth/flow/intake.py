@@ -28,7 +28,7 @@ from hl7auth.domain.authorization import (
 from hl7auth.domain.dialect import Speech, translated, without_absent
 from hl7auth.domain.intent import Intent
 from hl7auth.errors import Fault
-from hl7auth.flow.admission import strangers
+from hl7auth.flow.admission import OTHER_CERTIFICATE, strangers
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
 from hl7auth.flow.link import Link
@@ -141,16 +141,22 @@ def plan(
     return as_received(planned, message, shaped, digest(message, channel) if planned.intent else 0)
 
 
-def refused_stranger(message: Message, channel: Channel, names: Sequence[str] | None = None) -> Refusal | None:
+def refused_stranger(message: Message, channel: Channel) -> Refusal | None:
     """Why a message is refused for who it is from or for, as it came and before any step; None where it is not.
 
-    `names` are those of the client certificate that it came under. An acknowledgement is nobody's to answer.
+    An acknowledgement is nobody's to answer.
     """
-    accepts = channel.file.accepts
-    if message.header.message_type in ACKNOWLEDGMENTS:
+    header, accepts = message.header, channel.file.accepts
+    if header.message_type in ACKNOWLEDGMENTS:
         return None
-    problems = tuple(strangers(message.header, message.delimiters, accepts.senders, accepts.receivers, names))
+    problems = tuple(strangers(header, message.delimiters, accepts.senders, accepts.receivers))
     return Refusal("AR", problems) if problems else None
+
+
+def under_other_certificate(planned: Plan) -> Plan:
+    """The plan of a message that came under another certificate than its sender has: refused, whatever it wants."""
+    refusal = Refusal("AR", (OTHER_CERTIFICATE,))
+    return planned._replace(refusal=refusal, intent=None, findings=(), digest=0, link=None)
 
 
 def refuse_frame(

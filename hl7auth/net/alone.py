@@ -9,7 +9,7 @@ from typing import Any
 from hl7auth.flow.change import Change
 from hl7auth.flow.channel import Channel
 from hl7auth.net.board import SPARE, batch_figures, channel_figures
-from hl7auth.net.entrance import entrance, strangers
+from hl7auth.net.entrance import entrance, renew, strangers
 from hl7auth.net.lookout import Sources
 from hl7auth.net.numbers import Numbers
 from hl7auth.net.ports import Port, Ports, endpoint_of, listening
@@ -81,6 +81,14 @@ class Server:
         port.switch.to = entrance(factory)
         if new:
             self._announce(listening(change.after, port.it))
+
+    def renew_certificates(self) -> bool:
+        """Reads all certificates anew, for connections from now on; False where some are wrong: those stay.
+
+        Without it they are looked at now and then, when somebody connects.
+        """
+        entrances = [port.switch.to for port in self._ports.by_channel.values()]
+        return all([*map(renew, entrances), self._service.outgoing.renew()])
 
     async def stop(self) -> None:
         """No new connections; what was received is committed and answered; then everything is closed."""

@@ -1,6 +1,6 @@
-"""The way into a channel: who may connect, and the header of a load balancer; behind it is the MLLP connection.
+"""The way into a channel: who may connect, the header of a load balancer, TLS; behind it is the MLLP connection.
 
-Imports twisted, wire.proxy_header, flow, and net.intake and net.listener only.
+Imports twisted, wire.proxy_header, flow and net; what needs OpenSSL only for channels with TLS.
 
 A channel that wants none of this has no entrance: its connections are MLLP connections from their first byte.
 """
@@ -13,7 +13,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from hl7auth.flow.admission import networks
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import Ending
+from hl7auth.flow.tls import ServerTls
+from hl7auth.flow.tls_doubts import tls_of
 from hl7auth.net.intake import Timer
 from hl7auth.net.listener import MllpConnection, MllpFactory
 from hl7auth.net.transport import Wire
@@ -21,9 +24,24 @@ from hl7auth.wire.proxy_header import ProxyHeader, read_proxy_header
 
 
 def entrance(mllp: MllpFactory) -> Factory:
-    """What connections of a channel are given to."""
-    accepts = mllp.channel.file.accepts
-    return Entrance(mllp) if accepts.networks or accepts.load_balancers else mllp
+    """What connections of a channel are given to, as it is now. Raises ConfigError for files of TLS that are wrong."""
+    file = mllp.channel.file
+    return Entrance(mllp) if file.accepts.networks or file.accepts.load_balancers or file.tls else mllp
+
+
+def check_tls(channel: Channel) -> None:
+    """Raises ConfigError where files of TLS, of the channel or of a destination, are missing or wrong."""
+    for keys, tls in tls_of(channel.file):
+        from hl7auth.net.tls import context
+        from hl7auth.net.tls_files import Place, read_material
+
+        where = Place(channel, keys)
+        context(tls, read_material(tls, where.folder, where.fault), where)
+
+
+def renew(way_in: Factory | None) -> bool:
+    """Reads the certificates of an entrance anew, for connections from now on; False where they are wrong."""
+    return not isinstance(way_in, Entrance) or way_in.renew()
 
 
 class Entrance(Factory):
@@ -34,6 +52,11 @@ class Entrance(Factory):
     def __init__(self, mllp: MllpFactory) -> None:
         self.mllp = mllp
         self.waiting: set[BalancedConnection] = set()
+        self._secure = None
+        if mllp.channel.file.tls is not None:
+            from hl7auth.net.secure import Secure
+
+            self._secure = Secure(mllp)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address; None, which closes it, where it may not connect."""
@@ -54,7 +77,11 @@ class Entrance(Factory):
         if allowed and not trusted and _host(addr) not in networks(allowed):
             self.refuse(Ending.NETWORK, "a connection came from elsewhere", addr)
             return self._nobody()
-        return self.mllp.buildProtocol(addr)
+        return (self._secure or self.mllp).buildProtocol(addr)
+
+    def renew(self) -> bool:
+        """Reads its certificates anew, where it has any."""
+        return self._secure is None or self._secure.credentials.renew()
 
     def refuse(self, reason: Ending, sentence: str, addr: IAddress | None) -> None:
         """Counts a connection that is turned away."""
@@ -66,11 +93,14 @@ class Entrance(Factory):
 
 def strangers(mllp: MllpFactory) -> list[MllpConnection]:
     """Connections of clients that may not connect any more, as the channel is now."""
-    accepts = mllp.channel.file.accepts
-    allowed = [networks(each) for each in (accepts.networks, accepts.load_balancers) if each]
+    accepts, tls = mllp.channel.file.accepts, mllp.channel.file.tls
+    others = [each for each in mllp.connections if _terms(getattr(each, "tls", None)) != _terms(tls)]
     if not accepts.networks:
-        return []
-    return [each for each in mllp.connections if not any(_client(each) in known for known in allowed)]
+        return others
+    allowed = [networks(each) for each in (accepts.networks, accepts.load_balancers) if each]
+    return others + [
+        each for each in mllp.connections if each not in others and not any(_client(each) in known for known in allowed)
+    ]
 
 
 class BalancedConnection(Protocol):
@@ -130,6 +160,10 @@ class BalancedConnection(Protocol):
     def _refuse(self, sentence: str) -> None:
         self._owner.refuse(Ending.PROXY, sentence, self._address)
         cast(Wire, self.transport).abortConnection()
+
+
+def _terms(tls: ServerTls | None) -> tuple[object, ...]:
+    return () if tls is None else tls.terms
 
 
 def _client(connection: MllpConnection) -> str:

@@ -1,16 +1,21 @@
 """HL7 over HTTP: a message as the body of a POST, and the HL7 answer as the body of the response.
 
-Imports flow, net.parcel and the standard library only.
+Imports flow, net.parcel, net.tls_blocking, net.tls_files, errors and the standard library only.
 """
 
 import ssl
+import time
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from urllib.parse import urlsplit
 
+from hl7auth.errors import UserError
 from hl7auth.flow.destination import Post
+from hl7auth.flow.tls import ClientTls
 from hl7auth.flow.verdict import Answer, control_id_of, read_answer
 from hl7auth.net.parcel import Parcel
+from hl7auth.net.tls_blocking import client_context
+from hl7auth.net.tls_files import Place, Renewed, read_material
 
 MAX_ANSWER = 1024 * 1024
 """Bytes of a response that are read: an answer is far smaller."""
@@ -21,11 +26,16 @@ _OK, _END_OF_OK = 200, 300
 class HttpPost:
     """One connection that is kept, and opened anew when the server has ended it."""
 
-    def __init__(self, settings: Post) -> None:
+    def __init__(self, settings: Post, where: Place) -> None:
+        """Raises ConfigError for files of TLS that are missing or wrong."""
         self._settings = settings
         parts = urlsplit(settings.url)
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secure = parts.scheme == "https"
+        self._place = where
+        self._contexts: Renewed[ssl.SSLContext] | None = None
+        if settings.tls is not None:
+            read_material(settings.tls, where.folder, where.fault)
         self._where = (parts.hostname or "", parts.port)
         self._connection: HTTPConnection | None = None
 
@@ -45,9 +55,11 @@ class HttpPost:
         except TimeoutError:
             self.close()
             return Answer("timeout")
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UserError) as error:
             self.close()
-            return Answer("closed", text=type(error).__name__)
+            # what OpenSSL says of a certificate tells more than that it was refused
+            said = getattr(error, "verify_message", "")
+            return Answer("closed", text=f"{type(error).__name__}: {said}" if said else type(error).__name__)
         return judged(status, body, control_id_of(raw))
 
     def _post_anew(self, raw: bytes) -> tuple[int, bytes]:
@@ -76,8 +88,30 @@ class HttpPost:
         host, port = self._where
         seconds = self._settings.answer_seconds
         if self._secure:
-            return HTTPSConnection(host, port, timeout=seconds, context=ssl.create_default_context())
+            # what this machine trusts takes a while to be read: not before it is needed
+            self._contexts = self._contexts or _contexts(self._settings, self._place)
+            name = self._settings.tls.server_name if self._settings.tls is not None else ""
+            return _Https(host, port, name or host, seconds, self._contexts.get())
         return HTTPConnection(host, port, timeout=seconds)
+
+
+class _Https(HTTPSConnection):
+    """HTTPS to a server that may have another name than its address says."""
+
+    def __init__(self, host: str, port: int | None, name: str, seconds: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=seconds, context=context)
+        self._name, self._around = name, context
+
+    def connect(self) -> None:
+        """Connects, and shakes hands."""
+        HTTPConnection.connect(self)
+        self.sock = self._around.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _contexts(settings: Post, where: Place) -> Renewed[ssl.SSLContext]:
+    tls = settings.tls or ClientTls()
+    files = [where.folder / path for path in tls.files]
+    return Renewed(where.owner, files, lambda: client_context(tls, where.folder, where.fault), time.monotonic)
 
 
 def judged(status: int, body: bytes, control_id: str) -> Answer:

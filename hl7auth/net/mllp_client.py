@@ -204,6 +204,7 @@ class MllpClient:
         self._pending: set[Any] = set()
         self._waits: set[Any] = set()
         self._stopped = False
+        self.factory: Any = _Sessions(self)
         retry = settings.reconnect
         self._pauses = Policy({}, retry.first_seconds, retry.factor, retry.most_seconds, retry.jitter)
 
@@ -211,7 +212,7 @@ class MllpClient:
         """Connects; `ready` is called whenever there is room for a message. Raises ConfigError for a bad endpoint."""
         self._ready = ready
         try:
-            self._endpoint = endpoints.clientFromString(self.reactor, self.settings.connect)
+            self._endpoint = endpoints.clientFromString(self.reactor, self.settings.address)
         except Exception as fault:
             raise ConfigError(f"{self.name}: '{self.settings.connect}' is no endpoint: {fault}") from None
         for _ in range(self.settings.connections):
@@ -273,6 +274,16 @@ class MllpClient:
             self._later(0 if session.proven else None)
         self._ready()
 
+    def unreachable(self, reason: str) -> None:
+        """Logs why there is no connection, once until there was one that was good for something."""
+        if self._failures == 0:
+            text = "can not connect"
+            log("destination.unreachable", text, level=logging.WARNING, destination=self.name, reason=reason)
+
+    def renew(self) -> bool:
+        """Reads its certificates anew, where it has any; False where they are wrong, and the old ones stay."""
+        return True
+
     def _later(self, seconds: float | None) -> None:
         if seconds is None:
             self._failures += 1
@@ -287,17 +298,14 @@ class MllpClient:
         self._waits.add(wait)
 
     def _connect(self) -> None:
-        attempt = self._endpoint.connect(_Sessions(self))
+        attempt = self._endpoint.connect(self.factory)
         attempt.addTimeout(self.settings.connect_seconds, self.reactor)
         self._pending.add(attempt)
 
         def over(result: Any) -> None:
             self._pending.discard(attempt)
             if isinstance(result, Failure) and not self._stopped:
-                if self._failures == 0:
-                    kind = type(result.value).__name__
-                    text = "can not connect"
-                    log("destination.unreachable", text, level=logging.WARNING, destination=self.name, reason=kind)
+                self.unreachable(type(result.value).__name__)
                 self._later(None)
 
         attempt.addBoth(over)

@@ -21,6 +21,7 @@ from hl7auth.net.http_post import HttpPost
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
 from hl7auth.net.shaping import shaping_sender
+from hl7auth.net.tls_files import Place
 from hl7auth.store.queue import Queue
 
 
@@ -48,7 +49,7 @@ class Waking:
 class Outgoing:
     """The dispatchers. `owner` names this process and this start of it, like nobody else.
 
-    Raises ConfigError for steps that can not be used.
+    Raises ConfigError for steps that can not be used, and for files of TLS that are missing or wrong.
     """
 
     def __init__(self, world: World, engine: Engine, channels: Sequence[Channel], owner: str) -> None:
@@ -56,6 +57,7 @@ class Outgoing:
         self._engine = engine
         self._owner = owner
         self._by_name: dict[str, Dispatcher] = {}
+        self._clients: dict[str, MllpClient] = {}
         self.dispatchers: tuple[Dispatcher, ...] = ()
         for channel in channels:
             for name in channel.file.destinations:
@@ -70,6 +72,7 @@ class Outgoing:
         for name in before.file.destinations if before else ():
             if before and not (after and _is_same(name, before, after)):
                 dispatcher = self._by_name.pop(full_name(before.name, name))
+                self._clients.pop(full_name(before.name, name), None)
                 self.dispatchers = tuple(self._by_name.values())
                 await dispatcher.stop()
         for name in after.file.destinations if after else ():
@@ -78,7 +81,9 @@ class Outgoing:
 
     def _add(self, channel: Channel, name: str) -> Dispatcher:
         destination, full = channel.file.destinations[name], full_name(channel.name, name)
-        sender, queue = sender_for(self._world, full, destination), Queue(self._engine, full, self._owner)
+        sender, queue = sender_for(self._world, full, destination, channel), Queue(self._engine, full, self._owner)
+        if isinstance(sender, MllpClient):
+            self._clients[full] = sender
         sender = shaping_sender(self._world.reactor, channel, name, sender)
         most = max(MOST, destination.file.batch if destination.file else 0)
         made = self._by_name[full] = Dispatcher(self._world, queue, sender, destination.policy, most=most)
@@ -94,6 +99,10 @@ class Outgoing:
     def figures(self) -> tuple[DestinationFigures, ...]:
         """How it goes with each destination."""
         return tuple(dispatcher.figures for dispatcher in self.dispatchers)
+
+    def renew(self) -> bool:
+        """Reads the certificates of all destinations anew; False where some are wrong: those stay as they are."""
+        return all([client.renew() for client in self._clients.values()])
 
     def wake(self) -> None:
         """Something may have been queued."""
@@ -111,12 +120,18 @@ def _is_same(name: str, before: Channel, after: Channel) -> bool:
     return one == other and (not one.steps or before.version == after.version)
 
 
-def sender_for(world: World, name: str, destination: Destination) -> Sender:
-    """The sender of a destination."""
+def sender_for(world: World, name: str, destination: Destination, channel: Channel) -> Sender:
+    """The sender of a destination of a channel. Raises ConfigError for files of TLS that are missing or wrong."""
+    short = name.rpartition("/")[2]
     if destination.mllp is not None:
-        return MllpClient(world, name, destination.mllp)
+        if destination.mllp.secured is None:
+            return MllpClient(world, name, destination.mllp)
+        from hl7auth.net.secure_session import SecureClient
+
+        return SecureClient(world, name, Place(channel, ("destinations", short, "mllp", "tls")))
     if destination.file is not None:
         return Threads(world.reactor, name, [FileDrop(destination.file, world.now)], destination.file.batch or MOST)
     assert destination.http is not None
-    works = [HttpPost(destination.http) for _ in range(destination.http.connections)]
+    where = Place(channel, ("destinations", short, "http", "tls"))
+    works = [HttpPost(destination.http, where) for _ in range(destination.http.connections)]
     return Threads(world.reactor, name, works)

@@ -11,6 +11,7 @@ from hl7auth.flow.change import Change
 from hl7auth.flow.channel import Channel
 from hl7auth.net.board import SPARE, Board, batch_figures, channel_figures
 from hl7auth.net.door import Door
+from hl7auth.net.entrance import check_tls
 from hl7auth.net.lookout import Sources
 from hl7auth.net.numbers import Numbers
 from hl7auth.net.ports import Port, Ports, listening, plain_endpoint_of
@@ -65,6 +66,7 @@ class Parent:
         shown = await self._seen.start() if self._seen is not None else ""
         for channel in self.channels.values():
             plain_endpoint_of(self._reactor, channel)
+            check_tls(channel)
         for number, channel in self._numbers.items():
             self._door(number, channel, await self._ports.open(channel))
         await self._workers.start()
@@ -99,6 +101,10 @@ class Parent:
         if self._seen is not None:
             self._seen.serves(list(self.channels.values()))
         return refused
+
+    def renew_certificates(self) -> bool:
+        """Reads those of destinations anew: the parent sends. Workers look at theirs when somebody connects."""
+        return self._outgoing.renew()
 
     async def stop(self) -> None:
         """No new connections; the workers commit and answer what they received, and end."""

@@ -40,6 +40,9 @@ class Serving(Interface):
     async def change(self, changes: Sequence[Change]) -> Mapping[str, str]:
         """Makes the changes; returns those that could not be made, by channel, with the reason."""
 
+    def renew_certificates(self) -> bool:
+        """Reads all certificates anew, for connections from now on; False where some are wrong: those stay."""
+
 
 class Wanted(NamedTuple):
     """What is asked for: all channels, or one by its name; `remove` to serve it no more."""
@@ -120,6 +123,7 @@ class Reloader:
                 told.append(refused(change.name, change.before, why))
             elif change.is_own:
                 told.append(told_of(change))
+        self._serving.renew_certificates()
         self._forget()
         waits = await self._in_thread(self._stranded, dict(self._serving.channels))
         report = Report(tuple(sorted(told)), plan.unchanged, waits)
@@ -289,7 +293,7 @@ def _check_destinations(reactor: Any, channel: Channel) -> None:
     for name, destination in channel.file.destinations.items():
         if destination.mllp is not None:
             try:
-                endpoints.clientFromString(reactor, destination.mllp.connect)
+                endpoints.clientFromString(reactor, destination.mllp.address)
             except Exception as fault:
                 text = f"'{destination.mllp.connect}' is no endpoint: {fault}"
                 raise ConfigError(f"{channel.path}: destinations.{name}: {text}") from None

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, Row, Select, event, func, select
 
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
+from hl7auth.flow.admission import OTHER_CERTIFICATE
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.intake import Plan, refuse_frame
+from hl7auth.flow.intake import Plan, refuse_frame, under_other_certificate
 from hl7auth.flow.link import RULES
 from hl7auth.flow.linked_plan import plan_linked
 from hl7auth.flow.shaping import FAILED, REFUSED
@@ -263,6 +264,8 @@ def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
         report.broken_off += 1
         reason = reason or "the message could not be processed"
         planned = refuse_frame(row.raw, reason, channel, row.received_at, new_id, row.peer)
+    elif _other_certificate(row):  # the archive does not have the certificate
+        planned = under_other_certificate(planned)
     shaping = planned.shaping._replace(raw=None) if planned.shaping else None
     return planned._replace(raw=b"", shaping=shaping, link=None)
 
@@ -285,6 +288,12 @@ def _broken_off(row: Row[Any]) -> str:
     """
     found = json.loads(row.findings) if row.findings and row.disposition == "refused" and row.code == "AR" else []
     return found[0]["text"] if len(found) == 1 and (found[0]["rule"], found[0]["path"]) == ("protocol.207", "") else ""
+
+
+def _other_certificate(row: Row[Any]) -> bool:
+    """Was a message refused for the certificate that it came under?"""
+    found = json.loads(row.findings) if row.findings and row.disposition == "refused" else []
+    return [each["text"] for each in found] == [OTHER_CERTIFICATE.text]
 
 
 def _compare(portion: Portion, live: Connection, rebuilt: Connection, report: Report) -> None:

@@ -15,6 +15,7 @@ from hl7auth.cli.app import main
 from hl7auth.flow.channel import load_channel
 from hl7auth.resources import shipped
 from hl7auth.store.channel_versions import record_versions
+from tests.certificates import Authority
 from tests.cli.inline import Ran
 from tests.engine import answer, request
 from tests.flow.json_schema import faults
@@ -125,8 +126,18 @@ def test_what_is_questionable_does_not_fail(folder: Path) -> None:
 
 def test_check_reads_certificates(folder: Path) -> None:
     (folder / "own.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    write(folder, "north", listen="ssl:4001:interface=127.0.0.1:privateKey=own.pem:certKey=own.pem")
+    write(folder, "north", "tls: {certificate: own.pem}\n")
     assert "own.pem: it holds a certificate that can not be read" in channel("check", "north.yaml").out
+
+
+def test_check_tells_who_can_read_a_private_key(folder: Path) -> None:
+    Authority(folder).sign("own")
+    write(folder, "north", "tls: {certificate: own.pem, key: own.key}\n")
+    assert document("check", "north.yaml")[0]["questionable"] == []
+    (folder / "own.key").chmod(0o644)
+    (found,) = document("check", "north.yaml")[0]["questionable"]
+    assert (found["key"], found["fails"]) == ("tls.key", False)
+    assert found["text"] == "everybody on this machine can read own.key"
 
 
 def test_every_wrong_file_of_a_folder_is_told(folder: Path) -> None:

@@ -36,7 +36,7 @@ rules:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    lines = "destinations:\n  payer: {mllp: {connect: 'tls:127.0.0.1:1:certKey=north.pem'}}\n"
+    lines = "destinations:\n  payer: {mllp: {connect: 'tcp:127.0.0.1:1', tls: {trust: north.pem}}}\n"
     lines += "  paper: {file: {folder: out}}\n"
     (tmp_path / "north.yaml").write_text(f"channel: north\nlisten: tcp:1:interface=127.0.0.1\n{lines}")
     (tmp_path / "south.yaml").write_text("channel: south\nlisten: tcp:2:interface=127.0.0.1\n")

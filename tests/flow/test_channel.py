@@ -24,6 +24,7 @@ from hl7auth.flow.channel import (
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.destination import Destination, Mllp
 from hl7auth.flow.route import Route
+from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
 from hl7auth.steps.model import DropStep
 from hl7auth.wire.framing import DEFAULT_MAX_BYTES
@@ -34,6 +35,14 @@ EVERY_KEY = """\
 channel: north-2
 title: Referrals of the north
 listen: tcp:4001:interface=127.0.0.1
+tls:
+  certificate: own.pem
+  key: own.key
+  passphrase: hush
+  trust: ca.pem
+  client_certificates: optional
+  allowed: ["CN=ehr"]
+  minimum: "1.3"
 profile: aut-standard
 accepts:
   messages: [RQA, RPA]
@@ -120,6 +129,15 @@ def test_every_key_is_read(folder: Path) -> None:
         channel="north-2",
         title="Referrals of the north",
         listen="tcp:4001:interface=127.0.0.1",
+        tls=ServerTls(
+            certificate=Path("own.pem"),
+            key=Path("own.key"),
+            passphrase="hush",
+            trust=Path("ca.pem"),
+            client_certificates="optional",
+            allowed=("CN=ehr",),
+            minimum="1.3",
+        ),
         profile="aut-standard",
         accepts=Accepts(
             messages=("RQA", "RPA"),
@@ -204,7 +222,7 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
             " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, protocol,"
-            " routes, snapshot, steps, tells, title)",
+            " routes, snapshot, steps, tells, title, tls)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",

@@ -1,6 +1,5 @@
 """What would fail or surprise at run time, each with the line that it is about."""
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from hl7auth.flow.channel_doubts import Doubt, channel_doubts
 from hl7auth.flow.channel_values import load_filled
 from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.model import Step
-from tests.flow.certificates import LONG, SHORT, SHORT_BEGINS, SHORT_ENDS
 
 LOCAL = "tcp:4001:interface=127.0.0.1"
-SECOND, DAY = 1_000_000, 86_400
-NOW = (SHORT_BEGINS + DAY) * SECOND
+SECOND = 1_000_000
+NOW = 1_795_462_956 * SECOND
 Doubts = Callable[..., list[Doubt]]
 
 
@@ -67,6 +65,7 @@ def test_what_listens_to_the_network(doubts: Doubts) -> None:
     (found,) = doubts(listen="tcp:4001")
     assert (found.fails, found.key) == (False, "listen")
     assert "port 4001 can be reached from the network" in found.text
+    assert doubts("tls: {certificate: a.pem}\n", listen="tcp:4001")[0].key == "tls.certificate"
     (found,) = doubts(listen="tcp:99999:interface=127.0.0.1")
     assert (found.fails, found.text) == (True, "'99999' is no port (0 to 65535)")
 
@@ -77,13 +76,14 @@ def test_places_that_messages_go_to(doubts: Doubts, tmp_path: Path) -> None:
         "  self: {mllp: {connect: 'tcp:127.0.0.1:4001'}}\n"
         "  far: {mllp: {connect: 'tcp:payer.example:2575'}}\n"
         "  safe: {mllp: {connect: 'tls:payer.example:2575'}}\n"
+        "  also: {mllp: {connect: 'tcp:payer.example:4001', tls: {}}}\n"
         "  odd: {mllp: {connect: 'tcp:payer.example:port'}}\n"
         "  web: {http: {url: 'http://payer.example/', headers: {Authorization: 'Basic abc'}}}\n"
         "  near: {http: {url: 'http://localhost:8080/'}}\n"
         "  next: {mllp: {connect: 'tcp:127.0.0.1:4002'}}\n"
         "  idle: {file: {folder: out}}\n"
         "routes:\n"
-        "- {to: [self, far, safe, odd, web, near, next]}\n"
+        "- {to: [self, far, safe, also, odd, web, near, next]}\n"
     )
     clear = "what is sent there goes through the network and is not encrypted"
     secret = "a secret does not belong into the file: name a variable, as ${AUTHORIZATION}"
@@ -91,10 +91,10 @@ def test_places_that_messages_go_to(doubts: Doubts, tmp_path: Path) -> None:
         ("north.yaml:4", "destinations.self.mllp.connect",
          "port 4001 is where this channel listens: it would send to itself", False),
         ("north.yaml:5", "destinations.far.mllp.connect", clear, False),
-        ("north.yaml:7", "destinations.odd.mllp.connect", "'port' is no port to connect to (1 to 65535)", True),
-        ("north.yaml:8", "destinations.web.http.url", clear, False),
-        ("north.yaml:8", "destinations.web.http.headers.Authorization", secret, False),
-        ("north.yaml:11", "destinations.idle", "no route goes to idle", False),
+        ("north.yaml:8", "destinations.odd.mllp.connect", "'port' is no port to connect to (1 to 65535)", True),
+        ("north.yaml:9", "destinations.web.http.url", clear, False),
+        ("north.yaml:9", "destinations.web.http.headers.Authorization", secret, False),
+        ("north.yaml:12", "destinations.idle", "no route goes to idle", False),
     ]  # fmt: skip
 
 
@@ -209,40 +209,6 @@ def test_a_secret_stands_in_the_environment_and_not_in_the_file(tmp_path: Path) 
     (found,) = channel_doubts(shaped(tmp_path, "password: hush\n"), (), read, NOW)
     assert (found.key, found.fails) == ("password", False)
     assert "hush" not in found.text
-
-
-def endpoint(folder: Path, name: str) -> str:
-    return f"ssl:4001:interface=127.0.0.1:privateKey={folder}/{name}:certKey={folder}/{name}"
-
-
-@pytest.mark.parametrize(
-    ("now", "text", "fails"),
-    [
-        (SHORT_BEGINS + DAY, "", False),
-        (SHORT_ENDS - 30 * DAY - 1, "", False),
-        (SHORT_ENDS - 29 * DAY, "ends in 29 days, on 2027-03-02", False),
-        (SHORT_ENDS - DAY, "ends in 1 day, on 2027-03-02", False),
-        (SHORT_ENDS + 1, "ended on 2027-03-02", True),
-        (SHORT_BEGINS - 1, "begins only on 2026-11-22", True),
-    ],
-)
-def test_a_certificate_near_its_end(doubts: Doubts, tmp_path: Path, now: int, text: str, fails: bool) -> None:
-    (tmp_path / "own.pem").write_bytes(SHORT + LONG)
-    found = {(each.text, each.fails) for each in doubts(listen=endpoint(tmp_path, "own.pem"), now=now * SECOND)}
-    if not text:
-        assert found == set()
-        return
-    assert (f"the certificate in {tmp_path}/own.pem {text}", fails) in found
-
-
-def test_certificates_that_are_missing_or_broken(doubts: Doubts, tmp_path: Path) -> None:
-    (found, _) = doubts(listen=endpoint(tmp_path, "own.pem"))
-    assert (found.text, found.fails) == (f"there is no file {tmp_path}/own.pem, or it can not be read", True)
-    broken = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(b"no") + b"\n-----END CERTIFICATE-----\n"
-    (tmp_path / "own.pem").write_bytes(broken)
-    assert doubts(listen=endpoint(tmp_path, "own.pem"))[0].text.endswith("it holds a certificate that can not be read")
-    (tmp_path / "own.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\n")
-    assert doubts(listen=endpoint(tmp_path, "own.pem")) == []
 
 
 def test_values_that_do_not_go_together(doubts: Doubts, tmp_path: Path) -> None:
