@@ -13,7 +13,8 @@ _EPOCH_MS = 1_577_836_800_000  # 2020-01-01: ids of 64 bits then last beyond 208
 _SEQUENCE_BITS = 22
 
 MAX_WORKERS = 64
-"""Processes that may make ids at the same time: a power of two, because its bits are the lowest of an id."""
+"""Processes that may make ids at the same time, the parent of workers among them: a power of two, because its bits are
+the lowest of an id."""
 
 
 def now() -> int:

@@ -14,6 +14,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from hl7auth.flow.change import Change
 from hl7auth.flow.channel import load_channel
+from hl7auth.flow.channel_links import linked
 from hl7auth.flow.figures import Ending
 from hl7auth.net.board import ENDING
 from hl7auth.server import Server
@@ -29,7 +30,7 @@ class Running:
         self.folder = folder
         path = folder / "north.yaml"
         path.write_text(head + more, encoding="utf-8")
-        self.channel = load_channel(path)
+        (self.channel,) = linked([load_channel(path)])
         self.reactor: Any = EPollReactor()
         self.logged: list[logging.LogRecord] = []
         self._handler = _Kept(self.logged)

@@ -32,7 +32,7 @@ Metrics = Annotated[
     ),
 ]  # fmt: skip
 
-MAX_WORKERS = 64
+MAX_WORKERS = 63
 """As in observe, which is too heavy to import before a command runs."""
 
 

@@ -197,6 +197,10 @@ def _text(entry: dict[str, Any]) -> str:
         if entry["changed"]
         else []
     )
+    if told := entry.get("forwarded"):
+        by = f" by message {told['answered_by']}" if told["answered_by"] else ""
+        late = ", its sender was told that it is late" if told["told_late"] else ""
+        lines += ["", f"forwarded to {told['to']}: {told['state']}{by}{late}"]
     for name in ("shaped", "accept_ack", "reply"):
         if entry[name]:
             title = "as the steps of the channel made it" if name == "shaped" else name.replace("_", " ")

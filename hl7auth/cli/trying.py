@@ -38,7 +38,7 @@ def plan(
     from hl7auth.cli.channel_files import running
     from hl7auth.cli.channel_tests import stories
     from hl7auth.flow.channel import find_channel
-    from hl7auth.flow.examples import shaped_entry
+    from hl7auth.flow.examples import answered_entry, shaped_entry
     from hl7auth.flow.trial import try_out
 
     chosen = find_channel(channel, channels, os.environ)
@@ -47,7 +47,7 @@ def plan(
         with running(chosen) as runner:
             outcomes = try_out([message for _, message in messages], chosen, runner)
             entries += [
-                _outcome_entry(name, outcome) | shaped_entry(outcome, runner)
+                _outcome_entry(name, outcome) | shaped_entry(outcome, runner) | answered_entry(outcome, runner)
                 for (name, _), outcome in zip(messages, outcomes, strict=True)
             ]
     show(entries, output, lambda found: "\n\n".join(_outcome_text(entry) for entry in found))
@@ -57,6 +57,7 @@ def _outcome_entry(name: str, outcome: "Outcome") -> dict[str, Any]:
     from hl7auth.domain.document import shown
     from hl7auth.rules.check import finding_entry
 
+    codec = outcome.plan.message.codec if outcome.plan.message else "ascii"
     return {
         "file": name,
         "control_id": outcome.plan.header.control_id,
@@ -65,10 +66,7 @@ def _outcome_entry(name: str, outcome: "Outcome") -> dict[str, Any]:
         "code": outcome.code,
         "findings": [finding_entry(finding) for finding in outcome.findings],
         "changes": [{"by": change.rule, "document": shown(change.record.document)} for change in outcome.changes],
-        "replies": [
-            reply.decode(outcome.plan.message.codec if outcome.plan.message else "ascii", "replace")
-            for reply in outcome.replies
-        ],
+        "replies": [reply.decode(codec, "replace") for reply in outcome.replies],
     }
 
 
@@ -84,4 +82,7 @@ def _outcome_text(entry: dict[str, Any]) -> str:
     copies = {"shaped": entry["shaped"]} if "shaped" in entry else {}
     copies |= {f"to {name}": text for name, text in entry.get("sent", {}).items()}
     lines += [f"  {line}" for title, text in copies.items() for line in [f"{title}:", *text.rstrip("\n").split("\n")]]
+    lines += [f"  answered by {entry['answered']}"] if "answered" in entry else []
+    for name, text in entry.get("goes", {}).items():
+        lines += [f"  {line}" for line in [f"to {name}:", *text.rstrip("\n").split("\n")]]
     return "\n".join(lines)

@@ -15,11 +15,13 @@ from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
 from hl7auth.flow.channel_files import channel_paths
+from hl7auth.flow.channel_links import linked
 from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
-from hl7auth.flow.destination import NAME, Destination, OrderBy
+from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
+from hl7auth.flow.replies import Replies, placed
 from hl7auth.flow.route import Route
 from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
@@ -133,11 +135,14 @@ class ChannelFile(Strict):
     order_by: OrderBy = "authorization"
     destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = {}
     routes: tuple[Route, ...] = ()
+    replies: Replies | None = None
 
     @model_validator(mode="after")
     def _routed(self) -> Self:
         for route in self.routes:
             _all_in(route.to, tuple(self.destinations), "destination")
+        if self.replies is not None:
+            placed(self.replies, {name: each.mllp is not None for name, each in self.destinations.items()})
         return self
 
     @field_validator("listen")
@@ -205,10 +210,12 @@ class ChannelFile(Strict):
 
 
 class Channel(Strict):
-    """A channel ready for use: the file, and where it came from.
+    """A channel ready for use: the file, where it came from, and what other channels have to do with it.
 
     `version` is a fingerprint of all that decides what it does, `text` its file as it was read, without secrets.
     `editions` are those of its profiles by their names: it keeps them whatever becomes of the files.
+    `returns` are the channels whose forwarded requests may be answered here; `elsewhere` is how destinations of other
+    channels, to which answers go, keep their order; `lends` are its own that answers of others go to.
     """
 
     file: ChannelFile
@@ -217,6 +224,9 @@ class Channel(Strict):
     text: str = ""
     editions: dict[str, str] = {}
     beside: dict[str, str] = {}
+    returns: tuple[str, ...] = ()
+    elsewhere: dict[str, OrderBy] = {}
+    lends: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -241,6 +251,35 @@ class Channel(Strict):
         """One of its profiles for a version of HL7. Raises as `rules.compiled.compiled`."""
         return compiled(profile, version, None, self.editions.get(profile, ""))
 
+    def full(self, destination: str) -> str:
+        """How the queue names a destination that this channel names."""
+        return destination if "/" in destination else full_name(self.name, destination)
+
+    def for_answers(self) -> "Channel":
+        """The channel as it takes the answers that come back on the connections to its destinations."""
+        accepts = self.file.accepts.model_copy(update={"senders": (), "receivers": ()})  # those are the requesters
+        if "messages" in accepts.model_fields_set:
+            messages = dict.fromkeys((*accepts.messages, "RPA", "RRI", *self.file.own_messages(self.editions)))
+            accepts = accepts.model_copy(update={"messages": tuple(messages)})
+        replies = self.file.replies and self.file.replies.model_copy(update={"acknowledgments": "as_asked"})
+        file = self.file.model_copy(update={"accepts": accepts, "replies": replies, "steps": ()})
+        return Channel(
+            file=file, path=self.path, returns=(self.name,), lends=self.lends, version=self.version, text=self.text,
+            editions=self.editions, beside=self.beside,
+        )  # fmt: skip
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The destinations for answers and what is forwarded: others go there only if a route says so."""
+        return (self.file.replies.taken if self.file.replies is not None else frozenset()) | {*self.lends}
+
+    def order_of(self, destination: str) -> OrderBy:
+        """What keeps its order on the way to a destination that this channel names."""
+        if destination in self.elsewhere:
+            return self.elsewhere[destination]
+        own = self.file.destinations.get(destination)
+        return (own.order_by if own is not None else None) or self.file.order_by
+
     def events(self, message_type: str, profile: str) -> tuple[str, ...]:
         """The events of a message type that it understands under a profile; none for a type that it does not take."""
         return self.file.events(message_type, profile, self.editions.get(profile, ""))
@@ -248,6 +287,12 @@ class Channel(Strict):
 
 Editions = Callable[[str], Edition]
 """Gives the edition of a profile by its name. Raises UserError for an unknown one."""
+
+
+def asked(channel: Channel) -> frozenset[str]:
+    """The destinations to which a channel forwards requests."""
+    replies = channel.file.replies
+    return frozenset(each.to for each in replies.forwards) if replies is not None else frozenset()
 
 
 def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT, editions: Editions = edition_now) -> Channel:
@@ -308,7 +353,7 @@ def paths_in(folder: Path) -> list[Path]:
 def together(channels: list[Channel]) -> list[Channel]:
     """The channels as one process serves them. Raises ConfigError where they do not go together."""
     _refuse_doubles(channels)
-    return channels
+    return linked(channels)
 
 
 def find_channel(name: str, folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> Channel:

@@ -20,6 +20,7 @@ from hl7auth.flow.channel_protocol import JOINED_IN_PYTHON
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.channel_values import variables
 from hl7auth.flow.endpoint import Endpoint, endpoint, is_local
+from hl7auth.flow.replies_doubts import doubtful
 from hl7auth.flow.tls import FILE
 from hl7auth.flow.tls_doubts import Files, Said, tls_doubts, tls_of
 from hl7auth.rules.strict_yaml import place
@@ -85,7 +86,7 @@ def channel_doubts(
         channel, plain(channel.file), written, others, Files(channel.path.parent, read, is_public), now, fault_of
     )
     found = []
-    for look in (_ports, _profile, _files, _tls, _places, _reach, _destinations, _secrets, _values):
+    for look in (_ports, _profile, _files, _tls, _places, _reach, _destinations, _replies, _secrets, _values):
         for said in look(looked):
             found.append(Doubt(spelled(said.keys), said.text, place(channel.path, *said.keys), said.fails))
     return sorted(found, key=lambda each: int(each.place.rpartition(":")[2]))
@@ -175,6 +176,7 @@ def _destinations(looked: _Looked) -> Iterator[Said]:
     """Where messages go: to a place that a route names, not back to where they came from, and not in the clear."""
     file = looked.channel.file
     routed = {name for route in file.routes for name in route.to} if file.routes else set(file.destinations)
+    routed |= looked.channel.taken
     listened = [mine for _, mine in _endpoints(looked.data)]
     for name in file.destinations:
         keys: Keys = ("destinations", name)
@@ -187,6 +189,11 @@ def _destinations(looked: _Looked) -> Iterator[Said]:
                 yield from _connection(inner, endpoint(value), listened, secured=secured)
             elif _last(inner) == "url" and (match := _CLEAR.match(value)) and not is_local(match[1].strip("[]")):
                 yield Said(inner, "what is sent there goes through the network and is not encrypted", fails=False)
+
+
+def _replies(looked: _Looked) -> Iterator[Said]:
+    for each in doubtful(looked.channel, looked.others):
+        yield Said(each.keys, each.text, fails=False)
 
 
 def _connection(keys: Keys, target: Endpoint, listened: Sequence[Endpoint], *, secured: bool) -> Iterator[Said]:

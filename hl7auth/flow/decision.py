@@ -8,20 +8,21 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from hl7auth.domain import semantics
-from hl7auth.domain.answer import ANSWERS, Name, answer, standing
+from hl7auth.domain.answer import standing
 from hl7auth.domain.change import Refused
 from hl7auth.domain.intent import Change, Intent, Known
 from hl7auth.domain.order import older_changes
 from hl7auth.domain.remarks import remarks
-from hl7auth.flow.intake import Plan, Refusal, timestamp
+from hl7auth.errors import Unreadable
+from hl7auth.flow.forwarding import elsewhere, relayed, waiting_still
+from hl7auth.flow.intake import Plan, Refusal
+from hl7auth.flow.relay import Forwarded, Relay
+from hl7auth.flow.reply import ACCEPT, APPLICATION, MAX_REPORTED, answer_text, encoded, milder, reply_to
+from hl7auth.flow.returning import brought_back, translated
 from hl7auth.rules.check import Finding
 from hl7auth.rules.finding import Severity
-from hl7auth.wire import charset
-from hl7auth.wire.ack import Location, Problem, Reply, acknowledge, reply_version
+from hl7auth.wire.ack import Location, Problem, acknowledge, reply_version
 from hl7auth.wire.versions import at_least
-
-MAX_REPORTED = 50
-"""ERR segments in one reply: more than this helps nobody, and a bad message must not make a giant reply."""
 
 
 class Disposition(StrEnum):
@@ -59,11 +60,19 @@ class KnownToChannel(Known, Protocol):
     def control_id_used(self, plan: Plan) -> bool:
         """True when the sender used this control id before for the same event, with any content."""
 
+    def forward(self, message_id: int) -> Forwarded | None:
+        """How it stands with a message, if it was forwarded."""
+
+    def forwarded(self, plan: Plan) -> Forwarded | None:
+        """The forwarded message that this one answers, where answers to it may come from its sender."""
+
 
 class Outcome(NamedTuple):
-    """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent.
+    """What is written and what is answered. `code` is MSA-1 of the reply, as if one were always sent; CA while it is
+    another who answers.
 
-    `joined` is the continued message that this one was the last part of.
+    `joined` is the continued message that this one was the last part of. `relay` is what the `replies` of the channel
+    have to do with it.
     """
 
     plan: Plan
@@ -75,6 +84,7 @@ class Outcome(NamedTuple):
     changes: tuple[Change, ...] = ()
     duplicate_of: int | None = None
     joined: "Outcome | None" = None
+    relay: Relay | None = None
 
     @property
     def replies(self) -> list[bytes]:
@@ -84,6 +94,21 @@ class Outcome(NamedTuple):
 
 def decide(plan: Plan, known: KnownToChannel) -> Outcome:
     """The Outcome of a Plan. Pure: the same plan and knowledge give the same outcome."""
+    if plan.channel.returns and (forward := known.forwarded(plan)) is not None:
+        return _returned(plan, forward, known)
+    return _decided(plan, known)
+
+
+def _returned(plan: Plan, forward: Forwarded, known: KnownToChannel) -> Outcome:
+    """The answer to a message that was forwarded, which its sender knows by a control id of its own."""
+    outcome = _decided(translated(plan, forward.control_id, forward.requester), known)
+    if outcome.disposition in (Disposition.DUPLICATE, Disposition.FAILED):
+        return outcome
+    usable = outcome.disposition in (Disposition.ACCEPTED, Disposition.IGNORED)
+    return outcome._replace(relay=brought_back(outcome.plan, forward, outcome.changes, usable=usable))
+
+
+def _decided(plan: Plan, known: KnownToChannel) -> Outcome:
     if plan.is_acknowledgment:
         return Outcome(plan, Disposition.IGNORED, "", plan.findings)
     if plan.refusal is not None:
@@ -93,7 +118,8 @@ def decide(plan: Plan, known: KnownToChannel) -> Outcome:
     stored = known.same_message(plan.header.control_id, plan.digest)
     if stored is not None:
         replies = (stored.accept_ack, stored.reply)
-        return Outcome(plan, Disposition.DUPLICATE, "AA", plan.findings, *replies, duplicate_of=stored.message_id)
+        outcome = Outcome(plan, Disposition.DUPLICATE, "AA", plan.findings, *replies, duplicate_of=stored.message_id)
+        return outcome if plan.channel.file.replies is None else _again(outcome, stored.message_id, known)
     if plan.channel.file.duplicates == "strict" and known.control_id_used(plan):
         text = "MSH-10 was used before for another message"
         return refused(plan, Refusal("AE", (Problem("205", text, Location("MSH", 1, 10)),)))
@@ -108,6 +134,15 @@ def decide(plan: Plan, known: KnownToChannel) -> Outcome:
     return _accepted(plan, plan.intent, changes, known)
 
 
+def _again(outcome: Outcome, message_id: int, known: KnownToChannel) -> Outcome:
+    """A message that came again, and may have been forwarded: then it waits for the same answer."""
+    forward = known.forward(message_id)
+    if forward is None:
+        return outcome
+    reply, relay = waiting_still(outcome.plan, forward, outcome.reply)
+    return outcome._replace(reply=reply, relay=relay)
+
+
 def failed(plan: Plan) -> Outcome:
     """The engine could not do its part: AE 207, nothing applied; the sender may send the same message again."""
     text = "the message could not be stored; nothing of it was applied, send it again"
@@ -120,38 +155,31 @@ def refused(plan: Plan, refusal: Refusal, disposition: Disposition = Disposition
     A negative accept acknowledgement ends the exchange: there is nothing left for an application to answer. An
     answer is never answered by an application, save in original mode, where its sender could not know otherwise.
     """
-    problems, shake = (*refusal.problems, *_milder(plan, plan.findings))[:MAX_REPORTED], plan.handshake
+    problems, shake = (*refusal.problems, *milder(plan, plan.findings))[:MAX_REPORTED], plan.handshake
     answers = plan.acts_as[0] in ("RPA", "RRI")
     accept_ack = reply = None
     if plan.is_acknowledgment:
         pass
     elif shake.accept_due(False):
-        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "C" + refusal.ack[1], problems))
+        accept_ack = encoded(plan, acknowledge(reply_to(plan, ACCEPT), "C" + refusal.ack[1], problems))
     elif shake.application_due(False) and not (answers and shake.enhanced):
-        reply = _encoded(plan, acknowledge(_reply(plan, 1), refusal.ack, problems))
+        reply = encoded(plan, acknowledge(reply_to(plan, APPLICATION), refusal.ack, problems))
     findings = [*plan.findings, *_as_findings(plan, refusal)]
-    return Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
+    outcome = Outcome(plan, disposition, refusal.ack, findings, accept_ack, reply)
+    if reply is None or plan.channel.file.replies is None or disposition is Disposition.FAILED:
+        return outcome
+    return _elsewhere(outcome, reply)
+
+
+def _elsewhere(outcome: Outcome, reply: bytes) -> Outcome:
+    """An ACK that takes the way of answers."""
+    there, relay = elsewhere(outcome.plan, reply)
+    return outcome._replace(reply=there, relay=relay)
 
 
 def acknowledgment(plan: Plan, code: str, problems: Sequence[Problem] = (), text: str = "") -> bytes:
     """A general acknowledgement of a message, in the bytes that its sender used."""
-    return _encoded(plan, acknowledge(_reply(plan, 0), code, problems, text))
-
-
-def _milder(plan: Plan, findings: Sequence[Finding]) -> tuple[Problem, ...]:
-    """What is no error and is told all the same, where the channel says so; before 2.5 an ERR has no severity."""
-    severities = _TOLD[plan.channel.file.tells]
-    if not severities or plan.message is None or not at_least(reply_version(plan.header), "2.5"):
-        return ()
-    return tuple(finding.problem for finding in findings if finding.severity in severities)
-
-
-#: by the channel's `tells`: the findings that are told beside errors
-_TOLD: dict[str, frozenset[str]] = {
-    "errors": frozenset(),
-    "warnings": frozenset({"warning", "alert"}),
-    "all": frozenset({"warning", "alert", "information"}),
-}
+    return encoded(plan, acknowledge(reply_to(plan, ACCEPT), code, problems, text))
 
 
 def _as_findings(plan: Plan, refusal: Refusal) -> list[Finding]:
@@ -179,10 +207,11 @@ def _filtered(plan: Plan) -> Outcome:
     remark = (Problem("0", text, None, "I"),) if at_least(reply_version(plan.header), "2.7") else ()
     accept_ack = reply = None
     if plan.handshake.accept_due(True):
-        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA", remark, text))
+        accept_ack = encoded(plan, acknowledge(reply_to(plan, ACCEPT), "CA", remark, text))
     if plan.acts_as[0] not in ("RPA", "RRI") and plan.handshake.application_due(True):
-        reply = _encoded(plan, acknowledge(_reply(plan, 1), "AA", remark, text))
-    return Outcome(plan, Disposition.FILTERED, "AA", plan.findings, accept_ack, reply)
+        reply = encoded(plan, acknowledge(reply_to(plan, APPLICATION), "AA", remark, text))
+    outcome = Outcome(plan, Disposition.FILTERED, "AA", plan.findings, accept_ack, reply)
+    return outcome if reply is None or plan.channel.file.replies is None else _elsewhere(outcome, reply)
 
 
 def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:
@@ -190,55 +219,18 @@ def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Kn
     remarked = remarks(intent, changes, known)
     findings = [*plan.findings, *map(_as_finding, remarked)] if remarked else plan.findings
     if plan.handshake.accept_due(True):
-        told = _milder(plan, findings)[:MAX_REPORTED]
-        accept_ack = _encoded(plan, acknowledge(_reply(plan, 0), "CA", told))
-    if intent.is_request and plan.handshake.application_due(True):
-        reply = _encoded(plan, _answer(plan, intent, changes, known))
-    return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)
-
-
-def _answer(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> str:
-    assert plan.message is not None
-    assert plan.layout is not None
-    now = standing(intent, changes, known)
-    return answer(plan.message, intent.claims, now, _reply(plan, 1), plan.handshake.modes, _own_name(plan))
-
-
-def _own_name(plan: Plan) -> Name | None:
-    """What the answer is called where the partner has names of its own."""
-    kind, event = plan.acts_as
-    if plan.dialect is None or plan.message is None or kind not in ANSWERS:
-        return None
-    name = plan.dialect.own_name(f"{ANSWERS[kind][0]}^{event}", plan.header.trigger_event)
-    if not name or plan.header.event not in plan.dialect.events:
-        return None
-    own, _, trigger = name.partition("^")
-    profile = plan.channel.compiled(plan.channel.file.profile_of(plan.message), reply_version(plan.header))
-    structure = profile.structure_of(own, trigger) or f"{own}_{trigger}"
-    return Name(own, trigger, structure, profile.structures.get(structure))
-
-
-def _reply(plan: Plan, number: int) -> Reply:
-    expected = plan.link.expected if plan.link is not None else ""
-    sent_at = timestamp(plan.received_at // 1_000_000)
-    return Reply(plan.header, plan.delimiters, sent_at, plan.reply_ids[number], expected)
-
-
-def _encoded(plan: Plan, text: str) -> bytes:
-    """In the bytes that the sender used; what they can not carry becomes escapes.
-
-    Framing bytes that a sender left raw inside a segment are never sent back raw: they would end the frame.
-    """
-    mark = plan.delimiters.escape
-    for byte in ("\x0b", "\x1c"):
-        if byte in text:
-            text = text.replace(byte, f"{mark}X{ord(byte):02X}{mark}" if mark else "?")
-    received = plan.shaping or plan.message
-    if received is None:
-        return text.encode("ascii", "replace")
-    if not received.charset:
+        told = milder(plan, findings)[:MAX_REPORTED]
+        accept_ack = encoded(plan, acknowledge(reply_to(plan, ACCEPT), "CA", told))
+    if plan.channel.file.replies is not None and intent.is_request:
         try:
-            return text.encode(received.codec)
-        except UnicodeEncodeError:
-            pass
-    return charset.encode(text, received.charset, plan.delimiters.escape)
+            reply, relay, changes = relayed(plan, intent, changes, known)
+        except Unreadable as fault:
+            return refused(plan, Refusal("AE", (Problem("207", f"the message can not be forwarded: {fault}"),)))
+        code = "AA" if relay.forward is None else "CA"
+        return Outcome(plan, Disposition.ACCEPTED, code, findings, accept_ack, reply, changes, relay=relay)
+    if intent.is_request and plan.handshake.application_due(True):
+        text = answer_text(
+            plan, intent, standing(intent, changes, known), reply_to(plan, APPLICATION), plan.handshake.modes
+        )
+        reply = encoded(plan, text)
+    return Outcome(plan, Disposition.ACCEPTED, "AA", findings, accept_ack, reply, changes)

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from hl7auth.domain.document import shown
 from hl7auth.errors import Fault
+from hl7auth.flow.answered import answered, sent
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.outbox import deliveries
@@ -43,6 +44,7 @@ class ExpectedMessage(Strict):
     `findings` are `severity place (rule): text`, `changes` the documents without provenance, `routes` the destinations,
     `replies` the text with a segment a line, and {time} and {id} for MSH-7 and MSH-10. `shaped` is what the steps of
     the channel made of the message where they changed it, `sent` what the steps of each destination made of its copy.
+    Where the channel has `replies`, `answered` says who answers and where to, and `goes` what goes there by name.
     """
 
     file: str
@@ -56,6 +58,8 @@ class ExpectedMessage(Strict):
     replies: tuple[str, ...] | None = None
     shaped: str | None = None
     sent: dict[str, str] | None = None
+    answered: str | None = None
+    goes: dict[str, str] | None = None
 
 
 class ExpectedFile(Strict):
@@ -109,7 +113,11 @@ def outcomes(example: Example, channel: Channel, runner: Runner | None = None) -
 
 def entry(file: str, outcome: Outcome, runner: Runner | None = None) -> Entry:
     """What became of one message, in the shape of ExpectedMessage."""
-    return {"file": file, **{key: read(outcome) for key, read in _READ.items()}, **shaped_entry(outcome, runner)}
+    read = {key: each(outcome) for key, each in _READ.items()}
+    said = answered_entry(outcome, runner)
+    if "goes" in said:
+        said["goes"] = {name: steady(text) for name, text in said["goes"].items()}
+    return {"file": file, **read, **shaped_entry(outcome, runner), **said}
 
 
 def shaped_entry(outcome: Outcome, runner: Runner | None = None) -> Entry:
@@ -120,10 +128,24 @@ def shaped_entry(outcome: Outcome, runner: Runner | None = None) -> Entry:
     steps = plan.channel.steps_out
     sent = {
         name: _copy(shape_copy(raw or plan.raw, steps[name], plan.channel, runner), plan.channel)
-        for name in routed(outcome)
+        for name in routed(outcome, answers=False)
         if name in steps
     }
     return found | ({"sent": sent} if sent else {})
+
+
+def answered_entry(outcome: Outcome, runner: Runner | None = None) -> Entry:
+    """`answered` and `goes` as ExpectedMessage has them; nothing where the channel says nothing of replies."""
+    said = answered(outcome)
+    if said is None:
+        return {}
+    channel = outcome.plan.channel
+    steps = channel.steps_out
+    found = {
+        name: _copy(shape_copy(raw, steps[name], channel, runner) if name in steps else Shaped(raw), channel)
+        for name, raw in sent(outcome)
+    }
+    return {"answered": said} | ({"goes": found} if found else {})
 
 
 def compare(example: Example, found: Sequence[Entry]) -> Verdict:
@@ -202,24 +224,24 @@ def _segments(raw: bytes, channel: Channel) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def routed(outcome: Outcome) -> list[str]:
-    """The names of the destinations that a message goes to."""
-    file = outcome.plan.channel.file
-    sent = deliveries(outcome, file.destinations, file.routes, file.order_by)
-    return [each.destination.partition("/")[2] for each in sent]
+def routed(outcome: Outcome, *, answers: bool = True) -> list[str]:
+    """The names of the destinations that a message goes to, with those of answers and of what is forwarded."""
+    file, own = outcome.plan.channel.file, f"{outcome.plan.channel.name}/"
+    found = deliveries(outcome, file.destinations, file.routes, file.order_by)
+    return [each.destination.removeprefix(own) for each in found if answers or each.kind is None]
 
 
 def _replies(outcome: Outcome) -> list[str]:
     codec = outcome.plan.message.codec if outcome.plan.message else "ascii"
-    return [_steady(reply.decode(codec, "replace")) for reply in outcome.replies]
+    return [steady(reply.decode(codec, "replace")) for reply in outcome.replies]
 
 
-def _steady(reply: str) -> str:
+def steady(reply: str) -> str:
     """A reply without what is another one each time: MSH-7 and MSH-10."""
-    head, _, rest = reply.partition("\r")
+    head, _, rest = reply.replace("\r", "\n").partition("\n")
     fields = head.split(head[3])
     fields[6], fields[9] = "{time}", "{id}"
-    return head[3].join(fields) + "\n" + rest.replace("\r", "\n")
+    return head[3].join(fields) + "\n" + rest
 
 
 _READ: Mapping[str, Callable[[Outcome], Any]] = {

@@ -27,11 +27,11 @@ class Handshake(NamedTuple):
 
     def accept_due(self, good: bool) -> bool:
         """Is a CA (or, when not good, a CE or CR) to be sent?"""
-        return _due(self.accept, good)
+        return due(self.accept, good)
 
     def application_due(self, good: bool) -> bool:
         """Is an answer (or, when not good, an AE or AR) to be sent?"""
-        return _due(self.application, good)
+        return due(self.application, good)
 
     @property
     def modes(self) -> tuple[str, str]:
@@ -78,5 +78,6 @@ def header_remarks(
     return found
 
 
-def _due(condition: str, good: bool) -> bool:
+def due(condition: str, good: bool) -> bool:
+    """Is a reply due under a condition of table 0155?"""
     return condition == "AL" or (condition == "SU" and good) or (condition == "ER" and not good)

@@ -159,6 +159,12 @@ def under_other_certificate(planned: Plan) -> Plan:
     return planned._replace(refusal=refusal, intent=None, findings=(), digest=0, link=None)
 
 
+def asked_by(header: Header, channel: Channel) -> Handshake:
+    """What a message asks for, by its header or by its channel's word for it."""
+    replies = channel.file.replies
+    return handshake(header) if replies is None else replies.asked(header)
+
+
 def refuse_frame(
     raw: bytes, reason: str, channel: Channel, now: int, new_id: Callable[[], int], peer: str = ""
 ) -> Plan:
@@ -196,7 +202,17 @@ def _unplanned(
     """A message that is not looked at any further: it is refused, or dropped."""
     dialect = resolved(channel.file.profile_of(message)).dialect
     header = message.header
-    common = (message_id, channel, now, message.raw, peer, header, message.delimiters, handshake(header), reply_ids)
+    common = (
+        message_id,
+        channel,
+        now,
+        message.raw,
+        peer,
+        header,
+        message.delimiters,
+        asked_by(header, channel),
+        reply_ids,
+    )
     return Plan(*common, message, refusal=refusal, dialect=dialect)
 
 
@@ -204,7 +220,7 @@ def _plan_message(
     message: Message, channel: Channel, now: int, message_id: int, reply_ids: tuple[str, str], peer: str
 ) -> Plan:
     header, marks = message.header, message.delimiters
-    asked = handshake(header)
+    asked = asked_by(header, channel)
     common = (message_id, channel, now, message.raw, peer, header, marks, asked, reply_ids, message)
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)

@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 from hl7auth.errors import Fault
 from hl7auth.flow.batch_reply import decide_batch
 from hl7auth.flow.continuation import difference, joined
-from hl7auth.flow.decision import MAX_REPORTED, Disposition, KnownToChannel, Outcome, acknowledgment, decide, refused
+from hl7auth.flow.decision import Disposition, KnownToChannel, Outcome, acknowledgment, decide, refused
 from hl7auth.flow.intake import Plan, Refusal, plan
 from hl7auth.flow.link import Before, Link, Part, Series, Stream
+from hl7auth.flow.reply import MAX_REPORTED
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.message import Message, parse
 
@@ -210,7 +211,7 @@ def _last(shared: _Shared, series: Series, raws: Sequence[bytes]) -> Outcome:
     taken = outcome.disposition in _TAKEN
     shared.links.end(series, JOINED if taken else REFUSED, whole.message_id)
     accept_ack = None
-    if taken or outcome.reply is not None:
+    if taken or outcome.reply is not None or outcome.relay is not None:
         accept_ack = acknowledgment(part, "CA") if part.handshake.accept_due(True) else None
     elif part.handshake.accept_due(False):
         # who wants no application's answer learns here that the whole was refused

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, OrderBy, full_name
+from hl7auth.flow.relay import Deferred
 from hl7auth.flow.route import Route, addressed
 from hl7auth.flow.verdict import Act, Answer, Verdict
 from hl7auth.steps.draft import Unmapped
@@ -43,19 +44,33 @@ ENDS: Mapping[Act, State] = {
 """The state that a verdict leads to."""
 
 
+class Kind(StrEnum):
+    """What a delivery is, where it is not the message itself: the answer to it, or the message as it is forwarded."""
+
+    REPLY = "reply"
+    FORWARD = "forward"
+
+
 class Delivery(NamedTuple):
-    """One message on its way to one destination (`channel/name`), behind all earlier ones in any of its lanes."""
+    """One message on its way to one destination (`channel/name`), behind all earlier ones in any of its lanes.
+
+    Of one message, destination and time there is only one. `body` is what is sent where `kind` says that it is not the
+    message itself.
+    """
 
     message_id: int
     destination: str
     lanes: tuple[str, ...]
     at: int
+    kind: Kind | None = None
+    body: bytes | None = None
 
 
 class Claimed(NamedTuple):
     """A delivery that is ours to send now. `attempts` counts this one too; `has_parts` says that it has further lanes.
 
-    `raw` is the message as the steps of its channel left it; it is empty when the message is no longer there.
+    `raw` is the message as the steps of its channel left it, or what is sent instead; it is empty when the message is
+    no longer there.
     """
 
     id: int
@@ -64,6 +79,7 @@ class Claimed(NamedTuple):
     attempts: int
     has_parts: bool
     raw: bytes
+    kind: Kind | None = None
 
 
 class Settled(NamedTuple):
@@ -78,18 +94,44 @@ class Settled(NamedTuple):
 def deliveries(
     outcome: Outcome, destinations: Mapping[str, Destination], routes: tuple[Route, ...], order_by: OrderBy
 ) -> list[Delivery]:
-    """The deliveries of a message. Without routes an accepted message goes to every destination."""
+    """The deliveries of a message. Without routes an accepted message goes to every destination that is there for
+    nothing else; answers and what is forwarded go where the replies of the channel say."""
+    answers = [] if outcome.relay is None else answering(outcome)
     if not destinations:
-        return []
+        return answers
     plan = outcome.plan
     statuses = [change.record.status for change in outcome.changes]
-    routes = routes or (Route(to=tuple(destinations)),)
+    if not routes:
+        taken = plan.channel.taken
+        if not (free := tuple(name for name in destinations if name not in taken)):
+            return answers
+        routes = (Route(to=free),)
     names = addressed(routes, plan.message, plan.header.event, outcome.disposition, statuses)
     orders = {name: destinations[name].order_by or order_by for name in names}
     keys = {order: lanes(outcome, order) for order in set(orders.values())}
-    return [
+    found = [
         Delivery(plan.message_id, full_name(plan.channel.name, name), keys[order], plan.received_at)
         for name, order in orders.items()
+        if full_name(plan.channel.name, name) != plan.peer  # an answer does not go back to where it came from
+    ]
+    return found + answers
+
+
+def answering(outcome: Outcome) -> list[Delivery]:
+    """What the replies of the channel send: the request to the payor, the answer to where it goes. A microsecond behind
+    the message itself, which may go there too."""
+    relay, plan = outcome.relay, outcome.plan
+    assert relay is not None
+    found: list[tuple[int, Deferred, Kind]] = []
+    if relay.deferred is not None:
+        found.append((plan.message_id, relay.deferred, Kind.REPLY))
+    if relay.forward is not None:
+        found.append((plan.message_id, relay.forward.to, Kind.FORWARD))
+    if relay.returned is not None and relay.returned.deferred is not None:
+        found.append((relay.returned.message_id, relay.returned.deferred, Kind.REPLY))
+    return [
+        Delivery(number, to.destination, lanes(outcome, to.order), plan.received_at + 1, kind, to.raw)
+        for number, to, kind in found
     ]
 
 

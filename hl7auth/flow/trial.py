@@ -13,6 +13,8 @@ from hl7auth.flow.intake import Plan
 from hl7auth.flow.link import Before, Part, Series, Stream
 from hl7auth.flow.linked_decision import decide_linked, rows
 from hl7auth.flow.linked_plan import plan_linked
+from hl7auth.flow.relay import Forwarded
+from hl7auth.flow.returning import followed
 from hl7auth.flow.shaping import shape_frame
 from hl7auth.steps.calls import Runner
 
@@ -27,6 +29,7 @@ class Memory:
         self._records: dict[str, Record] = {}
         self._stored: dict[tuple[str, int], Stored] = {}
         self._used: set[tuple[str, ...]] = set()
+        self._forwards: dict[int, Forwarded] = {}
 
     def apply(self, outcome: Outcome) -> None:
         """Takes over what a message did."""
@@ -37,6 +40,8 @@ class Memory:
             )
             self._used.add(_identity(outcome.plan))
         self._records |= {change.record.key: change.record for change in outcome.changes}
+        if outcome.relay is not None:
+            self._forwards |= followed(outcome, self._forwards)
 
     def load(self, plans: Sequence[Plan]) -> None:
         """Everything is there already."""
@@ -48,6 +53,18 @@ class Memory:
     def control_id_used(self, planned: Plan) -> bool:
         """True when the sender used this control id before for the same event."""
         return _identity(planned) in self._used
+
+    def forward(self, message_id: int) -> Forwarded | None:
+        """How it stands with a message, if it was forwarded."""
+        return self._forwards.get(message_id)
+
+    def forwarded(self, planned: Plan) -> Forwarded | None:
+        """The forwarded message that this one answers. In a trial it may name the requester's own control id: who
+        writes an example does not know the id that the payor would see."""
+        msa = planned.message.first("MSA") if planned.message is not None else None
+        named = msa.value(2) if msa is not None else ""
+        found = [each for each in self._forwards.values() if named in (str(each.message_id), each.control_id)]
+        return found[-1] if found else None
 
     def record(self, key: str) -> Record | None:
         """The current record of a key."""
@@ -131,10 +148,13 @@ def try_out(messages: Sequence[bytes], channel: Channel, runner: Runner | None =
     """The outcomes of messages sent one after another to an empty store; `runner` runs steps in Python."""
     memory, links, new_id = Memory(), LinksInMemory(), itertools.count(1).__next__
     outcomes = []
+    back = channel.for_answers() if channel.file.replies is not None and channel.file.replies.forwards else channel
     for raw in messages:
         # where parts are joined, steps shape the whole, and none of them is in Python
         shaped = shape_frame(raw, channel, runner) if channel.file.steps and not channel.file.protocol.joins else None
         planned = plan_linked(raw, channel, TRIAL_TIME, new_id, shaped=shaped)
+        if back is not channel and memory.forwarded(planned) is not None:
+            planned = plan_linked(raw, back, TRIAL_TIME, new_id)
         outcome = decide(planned, memory) if planned.link is None else decide_linked(planned, memory, links)
         for each in rows(outcome):
             memory.apply(each)

@@ -152,7 +152,7 @@ def read_answer(raw: bytes) -> tuple[Answer, str] | None:
     if msa is None or msa.code not in ("AA", "AE", "AR", "CA", "CE", "CR"):
         return None
     condition = "" if msa.positive else _condition(text)
-    return Answer(msa.code, condition, "", raw[:KEPT_OF_ANSWER]), msa.control_id.strip()
+    return Answer(msa.code, condition, "", raw), msa.control_id.strip()
 
 
 def control_id_of(raw: bytes) -> str:

@@ -8,14 +8,16 @@ delays nobody. Its transactions are short, and it never waits for the database.
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from twisted.internet import defer
 
+from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.figures import DestinationFigures
-from hl7auth.flow.outbox import Claimed, Settled
-from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge
+from hl7auth.flow.outbox import Claimed, Kind, Settled
+from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge, looked_up
 from hl7auth.net.parcel import Parcel, Sender, World
 from hl7auth.net.progress import Progress
 from hl7auth.observe import log
@@ -45,8 +47,13 @@ GRACE_SECONDS = 3.0
 """How long, at the end, answers are waited for to what was sent."""
 
 
+Takes = Callable[[bytes, Callable[[Outcome], None]], None]
+"""Takes the answer to a forwarded request in, and tells what became of it when it is on disk."""
+
+
 class Dispatcher:
-    """The dispatcher of one destination. `most` bounds the deliveries in hand."""
+    """The dispatcher of one destination. `most` bounds the deliveries in hand; `takes` has the answers to what is
+    forwarded."""
 
     def __init__(
         self,
@@ -56,12 +63,14 @@ class Dispatcher:
         policy: Policy,
         *,
         most: int = MOST,
+        takes: Takes | None = None,
     ) -> None:
         self._reactor, self._now, self._dice, self._turn = world
         self._queue = queue
         self._sender = sender
         self._policy = policy
         self._most = most
+        self._takes = takes
         self._waiting: deque[Claimed] = deque()
         self._sending: dict[int, Claimed] = {}
         self._settled: list[Settled] = []
@@ -233,20 +242,45 @@ class Dispatcher:
         return Parcel(claimed, claimed.raw)
 
     def _done(self, parcel: Parcel, answer: Answer) -> None:
-        if self._sending.pop(parcel.claimed.id, None) is not None:
+        if parcel.claimed.kind is Kind.FORWARD and parcel.claimed.id in self._sending and self._is_taken(answer):
+            self._take(parcel, answer)
+        elif self._sending.pop(parcel.claimed.id, None) is not None:
             self._settle(parcel.claimed, answer, parcel.unmapped)
+
+    def _is_taken(self, answer: Answer) -> bool:
+        """Is this what the requester waits for? A receipt is not, and what is tried again is not yet."""
+        final = answer.code in ("AA", "AE", "AR", "CE", "CR")
+        acts = (Act.SENT, Act.PARK)
+        return self._takes is not None and final and looked_up(answer, self._policy.table) in acts
+
+    def _take(self, parcel: Parcel, answer: Answer) -> None:
+        """The answer is brought to disk before its delivery is settled: what is lost between is asked for again."""
+
+        def taken(outcome: Outcome) -> None:
+            if outcome.disposition is Disposition.FAILED:
+                self._reactor.callLater(FAULT_SECONDS, self._take, parcel, answer)
+            elif self._sending.pop(parcel.claimed.id, None) is not None:
+                self._progress.answered(answer.code, self._now())
+                reason = f"{answer.code} {answer.condition}".strip()
+                self._finish(Settled(parcel.claimed, Verdict(Act.SENT, reason), answer, parcel.unmapped))
+
+        if parcel.claimed.id in self._sending and self._takes is not None:
+            self._takes(answer.raw, taken)
 
     def _settle(self, claimed: Claimed, answer: Answer, unmapped: tuple[Unmapped, ...] = ()) -> None:
         now = self._now()
         verdict = judge(answer, claimed.attempts, self._policy, now, self._dice())
         self._progress.answered(answer.code, now)
-        self._settled.append(Settled(claimed, verdict, answer, unmapped))
         if verdict.act not in (Act.SENT, Act.SKIP):
             log(f"delivery.{verdict.act}", "a delivery was not taken", level=logging.WARNING, delivery=claimed.id,
                 answer=verdict.reason, attempts=claimed.attempts, **self._named)  # fmt: skip
         if verdict.act is Act.STOP:
             self._halted = True
             self._give_back()
+        self._finish(Settled(claimed, verdict, answer, unmapped))
+
+    def _finish(self, settled: Settled) -> None:
+        self._settled.append(settled)
         full = not self._waiting or len(self._settled) >= GROUP
         self._schedule(0 if full else GROUP_SECONDS)
 

@@ -13,11 +13,12 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel import Channel, asked
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
 from hl7auth.flow.linked_plan import plan_linked
+from hl7auth.net.awaited import Awaited, Turns
 from hl7auth.net.blocks import blocks_of
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
 from hl7auth.net.intake import Intake, Timer
@@ -320,9 +321,35 @@ class MllpConnection(Protocol):
         self.close_when_answered()
 
 
+class WaitingConnection(MllpConnection):
+    """A connection on a channel that forwards: replies may take as long as somebody else takes."""
+
+    def __init__(self, factory: "MllpFactory", peer: str, awaited: Awaited) -> None:
+        super().__init__(factory, peer)
+        self._turns = Turns(awaited, super().answer, self._say)
+
+    def answer(self, outcome: Outcome) -> None:
+        """Writes the replies of one message when they are there, in the order of original mode."""
+        self._turns.answer(outcome)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """What still comes goes another way."""
+        self._turns.leave()
+        super().connectionLost(reason)
+
+    def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
+        """The peer sends no more: whatever can go another way does."""
+        super().readConnectionLost()
+        self._turns.stop_waiting()
+
+    def _say(self, data: bytes) -> None:
+        self._wire.write(data)
+
+
 class MllpFactory(Factory):
     """The connections of one channel. `left` is called once for each that has ended; `slots` are where it counts;
-    `queue` is where frames go first, if that is not the intake."""
+    `queue` is where frames go first, if that is not the intake; `awaited` has what connections wait for where
+    somebody else answers."""
 
     noisy = False
 
@@ -333,11 +360,13 @@ class MllpFactory(Factory):
         left: Callable[[], None] | None = None,
         slots: Slots | None = None,
         queue: Preparing | None = None,
+        awaited: Awaited | None = None,
     ) -> None:
         self._agree(channel)
         self.intake = intake
         self.queue: Intake | Preparing | Held = queue or intake
         self._left = left
+        self._awaited = awaited
         self.connections: set[MllpConnection] = set()
         self.slots = Board(1).channel(0) if slots is None else slots
         self.refusals = Refusals(channel.name, intake.reactor.seconds, self.slots)
@@ -345,7 +374,10 @@ class MllpFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: N802 - Twisted's name
         """A connection for an address."""
         host, port = getattr(addr, "host", ""), getattr(addr, "port", "")
-        return MllpConnection(self, f"{host}:{port}" if host else "")
+        peer = f"{host}:{port}" if host else ""
+        if self._awaited is not None and asked(self.channel):
+            return WaitingConnection(self, peer, self._awaited)
+        return MllpConnection(self, peer)
 
     def count(self, outcome: Outcome) -> None:
         """One more for the figures."""
@@ -364,13 +396,15 @@ class MllpFactory(Factory):
 
     def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
         """Goes on under another version of the channel. Where blocks are more than messages connections end, answered:
-        what a batch or a commit is was agreed upon for as long as they last."""
+        what a batch or a commit is was agreed upon for as long as they last. So they do where others answer now, or no
+        longer."""
         in_blocks = self.frames or channel.file.protocol.frames
+        other_answers = bool(asked(self.channel)) != bool(asked(channel))
         self._agree(channel)
         self.queue = queue or self.intake
         for connection in list(self.connections):
             connection.reframe()
-            if in_blocks:
+            if in_blocks or other_answers:
                 connection.close_when_answered()
 
     def _agree(self, channel: Channel) -> None:

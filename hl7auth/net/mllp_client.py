@@ -24,10 +24,18 @@ from hl7auth.wire.message import parse
 END_BLOCK_SECONDS = 0.25
 """How long the CR after a FS may take before the answer counts as ended without it."""
 
+MAX_TAKEN = 16
+"""Answers of one connection that are on their way to disk: a destination that sends more is not one of ours."""
+
 MAX_NOISE = 1024 * 1024
 """Bytes outside of frames that a destination may send on one connection."""
 
 _RECENT = 64
+_APPLICATION = "AA AE AR"
+"""What may still come after a CA."""
+
+Further = Callable[[bytes, Callable[["bytes | None"], None]], None]
+"""Takes an answer that is an exchange of its own, and is called back with its accept acknowledgement, if one is due."""
 
 
 def answer_due(raw: bytes) -> bool:
@@ -42,6 +50,14 @@ def answer_due(raw: bytes) -> bool:
     return shake.accept_due(True) or (shake.application_due(True) and message.first("MSA") is None)
 
 
+def commits(raw: bytes) -> bool:
+    """Does this message ask for a receipt, after which its answer is another exchange?"""
+    try:
+        return handshake(parse(raw).header).enhanced
+    except Fault:
+        return False
+
+
 class Session(Protocol):
     """One connection. Nothing is guessed: an answer about another message ends the connection."""
 
@@ -52,11 +68,13 @@ class Session(Protocol):
         self._done: Done | None = None
         self._control_id = ""
         self._quiet = False
+        self._commits = False
         self._doubtful = False
         self._recent: deque[tuple[str, str]] = deque(maxlen=_RECENT)
         self._timers: dict[str, Any] = {}
         self._fault = "closed"
         self._over = False
+        self._taken = 0
         self.proven = False
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
@@ -73,6 +91,7 @@ class Session(Protocol):
         settings = self._client.settings
         waits = settings.wait_for == "always" or (settings.wait_for == "header" and answer_due(parcel.raw))
         self._quiet = not waits
+        self._commits = self._client.takes_later and commits(parcel.raw)
         wire: Any = self.transport
         wire.write(frame(parcel.raw))
         self._set("answer", settings.answer_seconds if waits else settings.quiet_seconds, self._time_is_up)
@@ -116,22 +135,46 @@ class Session(Protocol):
         if self._parcel is not None and about == self._control_id:
             self._accepted(answer)
         elif (answer.code, about) in self._expected():
-            log("answer.further", "a further answer came to what was sent", destination=self._client.name)
+            self._come_further(answer, is_application=(about, _APPLICATION) in self._recent)
         elif any(known == about for known, _ in self._recent):
             # about a message whose fate is settled: the one under way is safe, but no other shall follow it here
             self._told("an answer came again, or too late")
             self._doubtful = True
             if self._parcel is None:
                 self.close()
+        elif self._client.takes_later and answer.code in _APPLICATION.split() and self._is_free:
+            self._come_further(answer, is_application=True)
         else:
             self._quarantine("another message")
+
+    @property
+    def _is_free(self) -> bool:
+        """Nothing is under way whose answer this might be, wrong as it is: only a receipt is waited for, or nothing."""
+        return self._parcel is None or self._commits
+
+    def _come_further(self, answer: Answer, *, is_application: bool) -> None:
+        """The application's answer after the receipt: a message in its own right, that may ask for a receipt itself."""
+        log("answer.further", "a further answer came to what was sent", destination=self._client.name)
+        if not is_application or self._client.further is None:
+            return
+        if self._taken >= MAX_TAKEN:
+            self._quarantine("too many answers")
+            return
+        self._taken += 1
+        self._client.further(answer.raw, self._receipt)
+
+    def _receipt(self, accept_ack: bytes | None) -> None:
+        self._taken -= 1
+        wire: Any = self.transport
+        if accept_ack is not None and not self._over and wire is not None:
+            wire.write(frame(accept_ack))
 
     def _expected(self) -> list[tuple[str, str]]:
         """Answers that may still come: the application's after its commit, and those that were not waited for."""
         return [(code, about) for about, left in self._recent for code in left.split()]
 
     def _accepted(self, answer: Answer) -> None:
-        left = "AA AE AR" if answer.code == "CA" else ""
+        left = _APPLICATION if answer.code == "CA" else ""
         self._recent.append((self._control_id, left))
         self._finish(answer)
 
@@ -190,7 +233,14 @@ class _Sessions(Factory):
 
 
 class MllpClient:
-    """Keeps the connections of one destination. Each that fails or ends is tried again, sooner at first, then later."""
+    """Keeps the connections of one destination. Each that fails or ends is tried again, sooner at first, then later.
+
+    `further` takes answers that come after a receipt; with `takes_later` also those that come to what was sent before
+    this connection was made.
+    """
+
+    further: Further | None = None
+    takes_later = False
 
     def __init__(self, world: World, name: str, settings: Mllp) -> None:
         self.reactor = world.reactor

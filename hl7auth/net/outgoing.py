@@ -1,27 +1,32 @@
 """All destinations of all channels in one process: a dispatcher each, started, woken and stopped together.
 
-Imports twisted, flow, store.queue, net and errors.
+Imports twisted, flow, store.forwards, store.queue, net and errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Engine
 from twisted.internet import defer
 
-from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel import Channel, asked
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, full_name
 from hl7auth.flow.figures import DestinationFigures
 from hl7auth.flow.intake import Plan
+from hl7auth.net.awaited import Awaited
 from hl7auth.net.blocking import Threads
 from hl7auth.net.dispatch import MOST, Dispatcher
 from hl7auth.net.files import FileDrop
 from hl7auth.net.http_post import HttpPost
+from hl7auth.net.inward import Inward
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
 from hl7auth.net.shaping import shaping_sender
+from hl7auth.net.tending import Tending
 from hl7auth.net.tls_files import Place
+from hl7auth.store.forwards import Forwards
 from hl7auth.store.queue import Queue
 
 
@@ -33,24 +38,31 @@ class Committer(Protocol):
 
 
 class Waking:
-    """A committer that tells the dispatchers of every commit."""
+    """A committer that tells the dispatchers of every commit, and the connections that wait for what others answer."""
 
-    def __init__(self, committer: Committer, outgoing: "Outgoing") -> None:
+    def __init__(self, committer: Committer, outgoing: "Outgoing", awaited: Awaited | None = None) -> None:
         self._committer = committer
         self._outgoing = outgoing
+        self._awaited = awaited
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The outcomes, as the committer gives them."""
         outcomes = self._committer.commit(plans)
         self._outgoing.wake()
+        if self._awaited is not None:
+            self._awaited.look_soon()
         return outcomes
 
 
 class Outgoing:
     """The dispatchers. `owner` names this process and this start of it, like nobody else.
 
+    `inward`, set before the start, has the answers that come back and are messages in their own right.
+
     Raises ConfigError for steps that can not be used, and for files of TLS that are missing or wrong.
     """
+
+    inward: Inward | None = None
 
     def __init__(self, world: World, engine: Engine, channels: Sequence[Channel], owner: str) -> None:
         self._world = world
@@ -59,9 +71,12 @@ class Outgoing:
         self._by_name: dict[str, Dispatcher] = {}
         self._clients: dict[str, MllpClient] = {}
         self.dispatchers: tuple[Dispatcher, ...] = ()
+        self._tending = Tending(world.reactor, Forwards(engine), self.wake)
+        self._answering: dict[str, Channel] = {}
         for channel in channels:
             for name in channel.file.destinations:
                 self._add(channel, name)
+            self._answers(channel)
 
     async def change(self, before: Channel | None, after: Channel | None) -> None:
         """Destinations of a channel that has become another version, is new, or is gone.
@@ -78,15 +93,34 @@ class Outgoing:
         for name in after.file.destinations if after else ():
             if after and full_name(after.name, name) not in self._by_name:
                 self._add(after, name).start()
+        if after is not None:
+            self._answers(after)
+            self._tend()
+
+    def _answers(self, channel: Channel) -> None:
+        """Who judges what comes back on the connections of a channel, and where answers may come later."""
+        back = channel.for_answers()
+        for name in channel.file.destinations:
+            full = full_name(channel.name, name)
+            self._answering[full] = back
+            if full in self._clients:
+                self._clients[full].takes_later = name in asked(channel)
+
+    def _tend(self) -> None:
+        if any(asked(each) for each in self._answering.values()):
+            self._tending.start()
 
     def _add(self, channel: Channel, name: str) -> Dispatcher:
         destination, full = channel.file.destinations[name], full_name(channel.name, name)
         sender, queue = sender_for(self._world, full, destination, channel), Queue(self._engine, full, self._owner)
         if isinstance(sender, MllpClient):
             self._clients[full] = sender
+            sender.further = partial(self._take_further, full)
         sender = shaping_sender(self._world.reactor, channel, name, sender)
         most = max(MOST, destination.file.batch if destination.file else 0)
-        made = self._by_name[full] = Dispatcher(self._world, queue, sender, destination.policy, most=most)
+        made = self._by_name[full] = Dispatcher(
+            self._world, queue, sender, destination.policy, most=most, takes=partial(self._take, full)
+        )
         self.dispatchers = tuple(self._by_name.values())
         return made
 
@@ -94,6 +128,7 @@ class Outgoing:
         """Begins to send. Raises ConfigError for an address that is none."""
         for dispatcher in self.dispatchers:
             dispatcher.start()
+        self._tend()
 
     @property
     def figures(self) -> tuple[DestinationFigures, ...]:
@@ -109,8 +144,18 @@ class Outgoing:
         for dispatcher in self.dispatchers:
             dispatcher.wake()
 
+    def _take(self, destination: str, raw: bytes, then: Callable[[Outcome], None]) -> None:
+        assert self.inward is not None
+        self.inward.take(self._answering[destination], destination, raw, then, is_exchange=False)
+
+    def _take_further(self, destination: str, raw: bytes, receipt: Callable[[bytes | None], None]) -> None:
+        assert self.inward is not None
+        channel = self._answering[destination]
+        self.inward.take(channel, destination, raw, lambda outcome: receipt(outcome.accept_ack), is_exchange=True)
+
     def stop(self) -> "defer.Deferred[Any]":
         """Ends all, each with a little time for the answers to what it sent."""
+        self._tending.close()
         return defer.gatherResults([dispatcher.stop() for dispatcher in self.dispatchers])
 
 

@@ -9,20 +9,25 @@ from typing import Any
 
 from hl7auth.flow.change import Change
 from hl7auth.flow.channel import Channel
-from hl7auth.net.board import SPARE, Board, batch_figures, channel_figures
+from hl7auth.flow.decision import Outcome
+from hl7auth.net.board import LAST, SLOT, SPARE, Board, batch_figures, channel_figures
 from hl7auth.net.door import Door
 from hl7auth.net.entrance import check_tls
+from hl7auth.net.intake import Intake
+from hl7auth.net.inward import Inward
 from hl7auth.net.lookout import Sources
 from hl7auth.net.numbers import Numbers
+from hl7auth.net.outgoing import Waking
 from hl7auth.net.ports import Port, Ports, listening, plain_endpoint_of
 from hl7auth.net.seen import NOBODY, Outside, Seen
 from hl7auth.net.service import GRACE_SECONDS, Announce, outgoing_of
 from hl7auth.net.shaping import forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import Changes, Workers
-from hl7auth.observe import log, now
+from hl7auth.observe import ids, log, now
 from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.journal import Journal
 from hl7auth.store.turn import Turn
 
 
@@ -54,6 +59,11 @@ class Parent:
         turn = SharedTurn(reactor, self._lock, *self._workers.bell)
         self._outgoing = outgoing_of(reactor, self._engine, channels, turn)
         self._board = Board(self._size)
+        # what destinations bring back is taken in here, by a writer like those of the workers
+        new_id = ids(worker=workers)
+        self._journal = Journal(self._engine, new_id)
+        intake = Intake(reactor, Waking(self._journal, self._outgoing), new_id, turn, self._board)
+        self._outgoing.inward = Inward(intake, self._count)
         self._seen = Seen(reactor, database, self._sources(workers), channels, outside) if outside else None
 
     @property
@@ -114,6 +124,7 @@ class Parent:
             door.close()
         await self._ports.stop()
         await self._outgoing.stop()
+        self._journal.close()
         await self._workers.stop(GRACE_SECONDS + 1)
         if self._seen is not None:
             await self._seen.stop()
@@ -148,6 +159,13 @@ class Parent:
             lambda: batch_figures(boards()),
             lambda: (workers, self._workers.serving),
         )
+
+    def _count(self, name: str, outcome: Outcome) -> None:
+        """One more of a channel, that came back from a destination."""
+        if name in self.channels:
+            slots = self._board.channel(self._numbers.of(name))
+            slots[SLOT[outcome.disposition]] += 1
+            slots[LAST] = outcome.plan.received_at
 
     def _connections(self, number: int) -> int:
         door = self._doors.get(number)

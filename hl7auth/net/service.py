@@ -15,8 +15,11 @@ from twisted.internet import defer
 
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_reach import choices
+from hl7auth.flow.decision import Outcome
+from hl7auth.net.awaited import Awaited
 from hl7auth.net.board import Board
 from hl7auth.net.intake import Intake
+from hl7auth.net.inward import Inward
 from hl7auth.net.listener import MllpFactory
 from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.overdue import Watch, watches_of
@@ -27,6 +30,7 @@ from hl7auth.net.workers import BOARD, HEAR, RING
 from hl7auth.observe import ids, now
 from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, require_current, upgrade
+from hl7auth.store.forwards import Forwards
 from hl7auth.store.journal import Journal
 from hl7auth.store.links import overdue
 from hl7auth.store.turn import Turn
@@ -61,7 +65,9 @@ class Service:
         self._journal = Journal(self._engine, new_id if worker is not None else None)
         # of several processes the parent sends: a destination sees the connections that it was promised
         self.outgoing = outgoing_of(reactor, self._engine, list(channels.values()) if worker is None else ())
-        self.intake = Intake(reactor, Waking(self._journal, self.outgoing), new_id, turn, self.board)
+        self._awaited = Awaited(reactor, Forwards(self._engine))
+        self.intake = Intake(reactor, Waking(self._journal, self.outgoing, self._awaited), new_id, turn, self.board)
+        self.outgoing.inward = Inward(self.intake, self._count)
         self.factories: dict[int, MllpFactory] = {}
         self._leaving: list[MllpFactory] = []
         self._preparing: list[Preparing] = []
@@ -74,7 +80,8 @@ class Service:
     def factory(self, number: int, channel: Channel, left: Callable[[], None] | None = None) -> MllpFactory:
         """The factory of a channel's connections; its frames go by its Python steps if it has any."""
         slots = self.board.channel(number)
-        made = self.factories[number] = MllpFactory(channel, self.intake, left, slots, self._queue(channel))
+        made = MllpFactory(channel, self.intake, left, slots, self._queue(channel), self._awaited)
+        self.factories[number] = made
         self._watch(number)
         return made
 
@@ -116,10 +123,17 @@ class Service:
         for each in self._preparing:
             each.close()
         await self.outgoing.stop()
+        self._awaited.close()
         self._journal.close()
         self._engine.dispose()
         if self._lock is not None:
             self._lock.close()
+
+    def _count(self, name: str, outcome: Outcome) -> None:
+        """One more of a channel, that came back from a destination."""
+        for factory in self.factories.values():
+            if factory.channel.name == name:
+                factory.count(outcome)
 
     async def _see_off(self, factory: MllpFactory) -> None:
         while factory.connections:

@@ -1,6 +1,6 @@
 """Reading back messages: as they came, as they were answered, and what they changed.
 
-Imports sqlalchemy, domain, store.schema, store.link_table and errors only.
+Imports sqlalchemy, domain, store.forwards, store.schema, store.link_table and errors only.
 
 Everything comes as plain data, ready to be shown. Lists are oldest first, newest last, cut at the newest `limit`.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
+from hl7auth.store.forwards import forward_entry
 from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
@@ -48,6 +49,8 @@ def read_message(connection: Connection, message_id: int) -> Entry:
         for each in connection.execute(changed)
     ]
     entry |= _relations(connection, row)
+    if (forwarded := forward_entry(connection, message_id)) is not None:
+        entry["forwarded"] = forwarded
     return entry | {"raw": row.raw, "shaped": row.shaped, "accept_ack": row.accept_ack, "reply": row.reply}
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision this code works with."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -10,15 +10,16 @@ from sqlalchemy import Connection, CursorResult, Row, and_, select
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
-from hl7auth.flow.outbox import Delivery, State
+from hl7auth.flow.outbox import Delivery, Kind, State
 from hl7auth.store.delivery_table import IS_OPEN, delivery, delivery_event
 from hl7auth.store.schema import message
 
 Entry = dict[str, Any]
 
 _INSERT = (
-    "INSERT INTO delivery (message_id, destination, lane, part, parts, state, head, halts, queued_at, due_at, attempts)"
-    " VALUES ({p}, {p}, {p}, {p}, {p}, 'queued', CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE destination = {p}"
+    "INSERT INTO delivery (message_id, destination, lane, part, parts, kind, body, state, head, halts, queued_at,"
+    " due_at, attempts) VALUES ({p}, {p}, {p}, {p}, {p}, {p}, {p}, 'queued',"
+    " CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE destination = {p}"
     f" AND lane = {{p}} AND {IS_OPEN}) THEN 0 ELSE 1 END, 0, {{p}}, {{p}}, 0)"
 )
 RECORD = "INSERT INTO delivery_event (delivery_id, at, by, action, reason) VALUES ({p}, {p}, {p}, {p}, {p})"
@@ -31,8 +32,8 @@ _PROMOTE = (
 def write_deliveries(connection: Connection, found: Sequence[Delivery]) -> None:
     """Queues deliveries in their order, in the transaction that stores their messages."""
     rows = [
-        (each.message_id, each.destination, lane, int(at > 0), 0 if at else len(each.lanes) - 1, each.destination, lane,
-         each.at, each.at)
+        (each.message_id, each.destination, lane, int(at > 0), 0 if at else len(each.lanes) - 1, each.kind,
+         None if at else each.body, each.destination, lane, each.at, each.at)
         for each in found
         for at, lane in enumerate(each.lanes)
     ]  # fmt: skip
@@ -144,13 +145,35 @@ def _again(
     sql = "SELECT max(queued_at) FROM delivery WHERE message_id = {p} AND destination = {p}"
     last: int | None = run(connection, sql, (row.message_id, destination)).scalar_one()
     at = max(now, last + 1) if last is not None else now
-    write_deliveries(connection, [Delivery(row.message_id, destination, lanes, at)])
+    kind = Kind(row.kind) if row.kind else None
+    write_deliveries(connection, [Delivery(row.message_id, destination, lanes, at, kind, row.body)])
+    if kind is Kind.FORWARD:
+        reopen(connection, row.message_id, destination)
     sql = "SELECT max(id) FROM delivery WHERE message_id = {p} AND destination = {p} AND part = 0"
     new: int = run(connection, sql, (row.message_id, destination)).scalar_one()
     by, reason = record
     run(connection, RECORD, (row.id, now, by, action, f"goes on as delivery {new}" + (f": {reason}" if reason else "")))
     run(connection, RECORD, (new, now, by, action, f"was delivery {row.id}" + (f": {reason}" if reason else "")))
     return new
+
+
+def send_again(connection: Connection, message_id: int, now: int) -> None:
+    """Forwards a request once more that was given up: its sender sent it again."""
+    newest = select(delivery).where(
+        delivery.c.message_id == message_id, delivery.c.kind == Kind.FORWARD, delivery.c.part == 0
+    )
+    row = connection.execute(newest.order_by(delivery.c.id.desc()).limit(1)).first()
+    if row is not None:
+        _again(connection, row, row.destination, "retry", ("sender", "the message came again"), now)
+
+
+def reopen(connection: Connection, message_id: int, destination: str) -> None:
+    """A forwarded request is on its way once more; answers come from that destination."""
+    sql = (
+        "UPDATE forward SET destination = {p}, state = 'open', said = 0"
+        " WHERE message_id = {p} AND state IN ('open', 'failed')"
+    )
+    run(connection, sql, (destination, message_id))
 
 
 def _leave(connection: Connection, row: Row[Any], reason: str, now: int) -> None:
@@ -192,6 +215,7 @@ def _entry(row: Row[Any]) -> Entry:
         "message": str(row.message_id),
         "destination": row.destination,
         "lane": row.lane,
+        "kind": row.kind or "message",
         "state": "stopped" if row.halts else row.state,
         "attempts": row.attempts,
         "queued_at": iso_time(row.queued_at),

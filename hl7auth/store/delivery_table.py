@@ -37,6 +37,9 @@ delivery = Table(
     Column("settled_at", BigInteger),
     Column("reason", Text),
     Column("answer", LargeBinary),
+    # what is sent where it is not the message: a reply, or the message as it is forwarded
+    Column("kind", Text),
+    Column("body", LargeBinary),
     Index("delivery_message", "message_id"),
     Index("delivery_open", "destination", "lane", "id", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
     Index("delivery_ready", "destination", "due_at", sqlite_where=text(IS_READY), postgresql_where=text(IS_READY)),

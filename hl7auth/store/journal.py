@@ -22,6 +22,7 @@ from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import KeptFile, connect, lock_writers
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.field_index import write_fields
+from hl7auth.store.forwards import write_relays
 from hl7auth.store.known import PARTY, KnownToBatch
 from hl7auth.store.links import Links
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
@@ -251,6 +252,8 @@ def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     write_deliveries(connection, [each for outcome in outcomes for each in _deliveries(outcome)])
     shaped = [outcome for outcome in outcomes if outcome.plan.shaping is not None]
     write_unmapped(connection, [each for outcome in shaped for each in _unmapped(outcome)])
+    if relays := [outcome for outcome in outcomes if outcome.relay is not None]:
+        write_relays(connection, relays)
     changes = [(change, outcome) for outcome in outcomes for change in outcome.changes]
     if not changes:
         return

@@ -1,6 +1,6 @@
 """What a batch needs to know: loaded with a few queries, kept current while the batch is decided.
 
-Imports sqlalchemy, orjson, domain and flow only.
+Imports sqlalchemy, orjson, domain, flow and store.forwards only.
 """
 
 from collections import defaultdict
@@ -16,6 +16,9 @@ from hl7auth.domain.correlation import half_key, is_sent_to
 from hl7auth.domain.intent import Intent, Record, asks_granted, sets_asked
 from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
+from hl7auth.flow.relay import Forwarded
+from hl7auth.flow.returning import answered_id, followed, sender, translated
+from hl7auth.store.forwards import read_forwards
 
 _COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
 PARTY = "\n"
@@ -35,9 +38,12 @@ class KnownToBatch:
         self._by_referral: dict[str, set[str]] = defaultdict(set)
         self._by_control: dict[str, set[str]] = defaultdict(set)
         self._used: set[tuple[str, str, str, str, str]] = set()
+        self._forwards: dict[int, Forwarded] = {}
 
     def load(self, plans: Sequence[Plan]) -> None:
         """Asks for everything that these plans can touch."""
+        if any([plan.channel.returns for plan in plans]):
+            plans = self._in_their_words(plans)
         ready = [plan for plan in plans if plan.intent is not None]
         self._load_stored([(plan.header.control_id, plan.digest) for plan in ready])
         keys: set[str] = set()
@@ -80,6 +86,17 @@ class KnownToBatch:
             return () if is_sent_to(intent, first) else intent.request_keys[1:]
         return () if intent.is_request else (half_key(intent),)
 
+    def _in_their_words(self, plans: Sequence[Plan]) -> list[Plan]:
+        """The plans, where answers to what was forwarded name what its sender sent: what they touch stands there."""
+        named = {plan.message_id: answered_id(plan) for plan in plans if plan.channel.returns}
+        stored = read_forwards(self._connection, sorted({number for number in named.values() if number is not None}))
+        self._forwards |= {each.message_id: each for each in stored}
+        # a rebuild has both in one batch
+        askers = {plan.message_id: (plan.header.control_id, sender(plan)) for plan in plans}
+        askers |= {each.message_id: (each.control_id, each.requester) for each in stored}
+        asker = {number: askers.get(answered or 0) for number, answered in named.items()}
+        return [translated(plan, *found) if (found := asker.get(plan.message_id)) else plan for plan in plans]
+
     def _requests_of(self, intent: Intent) -> list[Record]:
         named = self.record(intent.request_key)
         found = self.in_referral(intent.referral, requests=True) if intent.referral else []
@@ -94,6 +111,8 @@ class KnownToBatch:
             self._used.add(_identity(outcome.plan))
         for change in outcome.changes:
             self._remember(change.record)
+        if outcome.relay is not None:
+            self._forwards |= followed(outcome, self._forwards)
 
     def same_message(self, control_id: str, digest: int) -> Stored | None:
         """The accepted message with this control id and content."""
@@ -109,6 +128,22 @@ class KnownToBatch:
         )
         values = _identity(plan)
         return self._connection.exec_driver_sql(_filled(sql, self._mark), values).first() is not None
+
+    def forward(self, message_id: int) -> Forwarded | None:
+        """How it stands with a message, if it was forwarded."""
+        if message_id not in self._forwards:
+            self._forwards |= {each.message_id: each for each in read_forwards(self._connection, [message_id])}
+        return self._forwards.get(message_id)
+
+    def forwarded(self, plan: Plan) -> Forwarded | None:
+        """The forwarded message that this one answers: from where it was sent to, or on a channel that answers may
+        come to."""
+        number = answered_id(plan)
+        found = self._forwards.get(number) if number is not None else None
+        if found is None:
+            return None
+        # a destination has a name, which no address of a sender is like
+        return found if found.channel in plan.channel.returns or found.destination == plan.peer else None
 
     def record(self, key: str) -> Record | None:
         """The current record of a key."""

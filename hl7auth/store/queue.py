@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Settled, State
-from hl7auth.flow.verdict import Act
+from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
+from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
 from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
@@ -141,7 +141,7 @@ class Queue:
     def _begin(self) -> Iterator[Connection]:
         try:
             if self._writer is None:
-                self._writer = _impatient(connect(self._engine))
+                self._writer = impatient(connect(self._engine))
             with self._writer.begin():
                 yield self._writer
         except SQLAlchemyError as error:
@@ -208,8 +208,9 @@ class Queue:
             return []
         ids = [(self.owner, now + LEASE, row[0]) for row in rows]
         run_many(connection, _TAKE, ids)
-        raws = _raws(connection, [row[1] for row in rows])
-        claimed = [Claimed(row[0], row[1], row[2], row[3] + 1, bool(row[4]), raws.get(row[1], b"")) for row in rows]
+        raws = _raws(connection, [row[1] for row in rows if not row[5]])
+        bodies = _bodies(connection, [row[0] for row in rows if row[5]])
+        claimed = [_claimed(row, bodies if row[5] else raws) for row in rows]
         for each in claimed:
             if each.has_parts:
                 values = {"state": State.IN_FLIGHT, "owner": self.owner, "lease_until": now + LEASE}
@@ -222,21 +223,34 @@ class Queue:
         run_many(connection, f"UPDATE delivery SET {changed} WHERE id = {{p}}", rows)
 
 
+def _claimed(row: Any, contents: dict[int, bytes]) -> Claimed:
+    raw = contents.get(row[0] if row[5] else row[1], b"")
+    return Claimed(row[0], row[1], row[2], row[3] + 1, bool(row[4]), raw, Kind(row[5]) if row[5] else None)
+
+
 def _raws(connection: Connection, ids: list[int]) -> dict[int, bytes]:
     """Messages as the steps of their channel left them.
 
     Apart from the claim: a server may join a fresh table the long way round.
     """
+    return _contents(connection, "SELECT id, coalesce(shaped, raw) FROM message WHERE id IN", ids)
+
+
+def _bodies(connection: Connection, ids: list[int]) -> dict[int, bytes]:
+    """What deliveries carry themselves."""
+    return _contents(connection, "SELECT id, body FROM delivery WHERE body IS NOT NULL AND id IN", ids)
+
+
+def _contents(connection: Connection, sql: str, ids: list[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for at in range(0, len(ids), _MOST_PARAMETERS):
         some = ids[at : at + _MOST_PARAMETERS]
-        sql = f"SELECT id, coalesce(shaped, raw) FROM message WHERE id IN ({', '.join(['{p}'] * len(some))})"
-        rows: Any = run(connection, sql, some)
+        rows: Any = run(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some)
         found.update((row[0], bytes(row[1])) for row in rows)
     return found
 
 
-def _impatient(connection: Connection) -> Connection:
+def impatient(connection: Connection) -> Connection:
     """One that is told at once that SQLite is locked, or soon that rows of a server are, which a person may hold.
 
     Out of its pool: nobody else is to have it afterwards.
@@ -256,7 +270,7 @@ def _settled_row(settled: Settled, now: int, owner: str) -> tuple[object, ...]:
     verdict = settled.verdict
     return (
         ENDS[verdict.act], int(verdict.act is Act.STOP), verdict.due_at or now, now, verdict.reason,
-        settled.answer.raw or None, settled.claimed.id, owner,
+        settled.answer.raw[:KEPT_OF_ANSWER] or None, settled.claimed.id, owner,
     )  # fmt: skip
 
 
@@ -267,7 +281,7 @@ def _claim_sql(dialect: str) -> str:
         f"SELECT 1 FROM delivery f WHERE f.destination = {{0}}.destination AND f.lane = {{0}}.lane AND f.{IS_IN_FLIGHT}"
     )
     sql = (
-        "SELECT d.id, d.message_id, d.lane, d.attempts, d.parts FROM delivery d"
+        "SELECT d.id, d.message_id, d.lane, d.attempts, d.parts, d.kind FROM delivery d"
         f" WHERE d.destination = {{p}} AND {IS_READY} AND d.due_at <= {{p}} AND NOT EXISTS ({moving.format('d')})"
         " AND (d.parts = 0 OR NOT EXISTS (SELECT 1 FROM delivery q WHERE q.message_id = d.message_id"
         " AND q.destination = d.destination AND q.queued_at = d.queued_at AND q.part = 1"

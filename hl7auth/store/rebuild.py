@@ -252,6 +252,9 @@ def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
         report.other_version += row.channel_version is not None
         channel = channel.model_copy(update={"version": row.channel_version or ""})
 
+    if "/" in row.peer:  # it came back from a destination
+        channel = channel.for_answers()
+
     def new_id() -> int:
         return int(row.id)
 

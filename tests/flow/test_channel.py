@@ -2,7 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ from hl7auth.flow.channel import (
 )
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.destination import Destination, Mllp
+from hl7auth.flow.replies import Forward, Replies, ReplyRule
 from hl7auth.flow.route import Route
 from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
@@ -100,6 +102,27 @@ destinations:
   payer: {mllp: {connect: "tcp:payer.example:2575"}}
 routes:
   - {to: [payer], events: [RQA]}
+replies:
+  acknowledgments: AL/NE
+  answer: ack
+  to: payer
+  forward:
+    to: payer
+    within_seconds: 5
+    mode: enhanced
+    answers_on: back
+    late: pended
+    failed: silent
+  rules:
+    - sender: [FRONT]
+      facility: [NORTH]
+      events: [RQA]
+      payor: [ACME]
+      status: [pended]
+      when: "MSH-9.2 = 'I08'"
+      answer: forward
+      to: connection
+      forward: {to: payer}
 """
 
 
@@ -170,15 +193,39 @@ def test_every_key_is_read(folder: Path) -> None:
         steps=(DropStep(drop="PV1-2 = 'O'"),),
         destinations={"payer": Destination(mllp=Mllp(connect="tcp:payer.example:2575"))},
         routes=(Route(to=("payer",), events=("RQA",)),),
+        replies=Replies(
+            acknowledgments="AL/NE",
+            answer="ack",
+            to="payer",
+            forward=Forward(
+                to="payer", within_seconds=5, mode="enhanced", answers_on="back", late="pended", failed="silent"
+            ),
+            rules=(
+                ReplyRule(
+                    sender=("FRONT",),
+                    facility=("NORTH",),
+                    events=("RQA",),
+                    payor=("ACME",),
+                    status=("pended",),
+                    when="MSH-9.2 = 'I08'",
+                    answer="forward",
+                    to="connection",
+                    forward=Forward(to="payer"),
+                ),
+            ),
+        ),
     )
 
 
 def keys_of(model: type[BaseModel]) -> set[str]:
-    """Every key of a model and of the models under it."""
+    """Every key of a model and of the models under it, also of those that may be left out. Destinations, routes and the
+    like have names or come in lists: what they are made of stands in their own tests."""
     found = set(model.model_fields)
     for field in model.model_fields.values():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= keys_of(field.annotation)
+        optional = get_args(field.annotation) if isinstance(field.annotation, UnionType) else ()
+        for each in (field.annotation, *optional):
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                found |= keys_of(each)
     return found
 
 
@@ -222,7 +269,7 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
             " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, protocol,"
-            " routes, snapshot, steps, tells, title, tls)",
+            " replies, routes, snapshot, steps, tells, title, tls)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",

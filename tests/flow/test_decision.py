@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.decision import MAX_REPORTED, Disposition, Outcome, decide, failed
+from hl7auth.flow.decision import Disposition, Outcome, decide, failed
+from hl7auth.flow.reply import MAX_REPORTED
 from hl7auth.flow.trial import Memory
 from hl7auth.wire.message import parse
 from tests.messages import (

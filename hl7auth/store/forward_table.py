@@ -1,0 +1,39 @@
+"""The table of forwarded requests: who waits for what answer, and what came of it.
+
+Imports sqlalchemy and store.schema only.
+
+`message_id` is the request, and as text the control id that the payor knows it by. `state` is open, answered, refused
+or failed. `owed` is 1 while a connection may still take the reply, which stands with the message; when `hold_until` is
+over it goes by `way`, in the order of `lanes`. `ways` and `lanes` are JSON text.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
+
+from hl7auth.store.schema import BigKey, metadata
+
+IS_OPEN = "state = 'open'"
+IS_OWED = "owed = 1"
+
+forward = Table(
+    "forward",
+    metadata,
+    Column("message_id", BigKey, primary_key=True, autoincrement=False),
+    Column("channel", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("wanted", Text, nullable=False),
+    Column("enhanced", Integer, nullable=False),
+    Column("ways", Text, nullable=False),
+    Column("within", BigInteger, nullable=False),
+    Column("late", LargeBinary),
+    Column("failed", LargeBinary),
+    Column("hold_until", BigInteger, nullable=False),
+    Column("owed", Integer, nullable=False),
+    Column("way", Text, nullable=False),
+    Column("lanes", Text, nullable=False),
+    Column("said", BigInteger, nullable=False),
+    Column("answer_id", BigInteger),
+    Column("told_late", Integer, nullable=False),
+    Index("forward_open", "message_id", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
+    Index("forward_owed", "hold_until", sqlite_where=text(IS_OWED), postgresql_where=text(IS_OWED)),
+)
