@@ -41,7 +41,10 @@ def keys(tmp_path: Path, lines: str) -> list[str]:
         ("  answer: forward\n  forward: {to: payer, within_seconds: 0}\n", ["replies.forward.within_seconds"]),
         ("  answer: forward\n  forward: {to: payer, late: pended}\n", ["replies.forward.late"]),
         ("  answer: forward\n  forward: {to: payer, answers_on: back}\n", ["replies.forward.answers_on"]),
-        ("  rules: [{answer: forward, forward: {to: payer, answers_on: back}}]\n", ["replies.rules.0.forward.answers_on"]),
+        (
+            "  rules: [{answer: forward, forward: {to: payer, answers_on: back}}]\n",
+            ["replies.rules.0.forward.answers_on"],
+        ),
     ],
 )  # fmt: skip
 def test_what_is_asked_about(tmp_path: Path, lines: str, found: list[str]) -> None:
