@@ -4,6 +4,7 @@ Imports twisted and everything below.
 """
 
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -69,6 +70,17 @@ class Ears:
         defer.Deferred.fromCoroutine(self._reloader.reload(Wanted())).addErrback(tell_failed)
 
 
+_MOST_DESCRIPTORS = 262_144
+
+
+def _many_descriptors() -> None:
+    """As many descriptors as the system lets us have: a channel takes one, and each of its connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        if hard != resource.RLIM_INFINITY and soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _MOST_DESCRIPTORS), hard))
+
+
 class Program(Interface):
     """What runs on a reactor."""
 
@@ -126,6 +138,7 @@ def run_worker() -> None:
 
 def _run(reactor: Any, program: Program, ears: Ears | None = None) -> None:
     """Runs the reactor, which is a module that is also an object: mypy would see the module."""
+    _many_descriptors()
     failures: list[BaseException] = []
 
     def give_up(failure: Failure) -> None:

@@ -73,11 +73,15 @@ def _editions(channels: Iterable[Channel]) -> tuple[Edition, ...]:
     return tuple(kept_edition(digest) for digest in digests)
 
 
+#: The texts of the files are for the store, which the parent writes
+_NOT_TOLD: Any = {"channels": {"__all__": {"text"}}}
+
+
 def _as_file(told: BaseModel) -> IO[bytes]:
     """A file without a name, to be read from its beginning."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - it is given away
     # as it was written: a key that was left out is not the same as its default (accepts.messages)
-    file.write(told.model_dump_json(by_alias=True, exclude_unset=True).encode())
+    file.write(told.model_dump_json(by_alias=True, exclude_unset=True, exclude=_NOT_TOLD).encode())
     file.seek(0)
     return file
 
