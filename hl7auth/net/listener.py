@@ -18,43 +18,21 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
 from hl7auth.flow.linked_plan import plan_linked
+from hl7auth.net import bounds
 from hl7auth.net.awaited import Awaited, Turns
 from hl7auth.net.blocks import blocks_of
 from hl7auth.net.board import ENDING, LAST, SLOT, Board, Slots
-from hl7auth.net.intake import Intake, Timer
+from hl7auth.net.intake import Intake
 from hl7auth.net.refusals import Refusals
 from hl7auth.net.shaping import Held, Preparing
+from hl7auth.net.timers import Timers
 from hl7auth.net.transport import Wire
 from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
 from hl7auth.wire.framing import Deframer, Frame, frame
 
-MAX_WAITING_BYTES = 256 * 1024 * 1024
-"""Bytes of unfinished messages over all connections: more is refused, or enough slow senders could fill the memory."""
-
-END_BLOCK_SECONDS = 0.25
-"""How long the CR after a FS may take before the frame counts as ended without it."""
-
-MAX_PENDING = 16
-"""Messages of one connection under way: enough for every batch, few enough that no sender keeps others waiting."""
-
-MAX_RECEIVED = 1_000_000
-"""No bound: what a closed connection had sent whole is still taken; one read of 64 KB is the most that can wait."""
-
-MAX_REFUSED = 16
-"""Broken frames in a row after which a sender is taken for a broken one."""
-
-MAX_NOISE = 1024 * 1024
-"""Bytes outside of frames that a connection may send: log lines and keep-alives stay far below."""
-
-CLOSE_SECONDS = 10.0
-"""How long a connection that is to be closed may take to read its last replies."""
-
 #: An empty block, and the commit blocks of MLLP release 2: no messages, and to answer them would start a loop
 _NO_MESSAGE = frozenset({b"", b"\x06", b"\x15"})
-
-_DISCARD_LIMIT = 4
-"""A sender that goes on for so many times the largest message without an end block will never come to one."""
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
@@ -73,7 +51,7 @@ class MllpConnection(Protocol):
         self._pauses: set[str] = set()
         self._send_now: Callable[[], object] | None = None
         self._closing = False
-        self._timers: dict[str, Timer] = {}
+        self._timers = Timers(factory.intake.reactor)
         self._blocks = blocks_of(self, factory, factory.channel) if factory.frames else None
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
@@ -96,10 +74,12 @@ class MllpConnection(Protocol):
         self._account()
         self._take()
         if frames:
-            self._cancel("slow")
+            self._timers.cancel("slow")
         if self._is_nonsense():
             self.give_up(Ending.NONSENSE)
-        elif self._owner.intake.waiting_bytes > MAX_WAITING_BYTES and self._held > MAX_WAITING_BYTES // 256:
+        elif (
+            self._owner.intake.waiting_bytes > bounds.MAX_WAITING_BYTES and self._held > bounds.MAX_WAITING_BYTES // 256
+        ):
             self.give_up(Ending.MEMORY)
         else:
             self._expect_message()
@@ -119,11 +99,10 @@ class MllpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802, ARG002 - Twisted's name
         """What was received whole is still committed; there is only nobody left to tell."""
-        for name in list(self._timers):
-            self._cancel(name)
+        self._timers.cancel_all()
         self._owner.intake.waiting_bytes -= self._held
         self._held = 0
-        self._take(MAX_RECEIVED)
+        self._take(bounds.MAX_RECEIVED)
         if self._blocks is not None:
             self._blocks.close("the connection was lost before the trailer (BTS, FTS)")
             self._blocks.gone()
@@ -166,11 +145,11 @@ class MllpConnection(Protocol):
 
     def hold(self) -> None:
         """A batch has the whole share of this connection, until `release`."""
-        self._pending += MAX_PENDING
+        self._pending += bounds.MAX_PENDING
 
     def release(self, *, again: bool) -> None:
         """The batch is through; `again` takes what came meanwhile."""
-        self._pending -= MAX_PENDING
+        self._pending -= bounds.MAX_PENDING
         if again and self._received:
             self._take()
         if self._closing:
@@ -191,9 +170,8 @@ class MllpConnection(Protocol):
         """Ends the connection as soon as everything received is answered, or after a while without that."""
         if not self._closing:
             self._closing = True
-            for name in list(self._timers):
-                self._cancel(name)
-            self._set("closing", CLOSE_SECONDS, self._wire.abortConnection)
+            self._timers.cancel_all()
+            self._timers.set("closing", bounds.CLOSE_SECONDS, self._wire.abortConnection)
             if self._blocks is not None:
                 self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
@@ -210,9 +188,9 @@ class MllpConnection(Protocol):
 
     def _take(self, most: int = 0) -> None:
         """Plans what was received, up to the share that one connection may have under way."""
-        while self._received and self._pending < (most or MAX_PENDING):
+        while self._received and self._pending < (most or bounds.MAX_PENDING):
             self._submit(self._received.popleft())
-            if self._refused > MAX_REFUSED:
+            if self._refused > bounds.MAX_REFUSED:
                 self.give_up(Ending.BROKEN_FRAMES)
         if self._received:
             self._pause("enough under way")
@@ -266,7 +244,9 @@ class MllpConnection(Protocol):
     def _is_nonsense(self) -> bool:
         """Noise without end, or a frame without end: no message will come of it."""
         largest = self._owner.channel.file.framing.max_bytes
-        return self._deframer.discarded > _DISCARD_LIMIT * largest or self._deframer.noise_bytes > MAX_NOISE
+        return (
+            self._deframer.discarded > bounds.DISCARD_LIMIT * largest or self._deframer.noise_bytes > bounds.MAX_NOISE
+        )
 
     def give_up(self, reason: Ending) -> None:
         """A sender went beyond all bounds: the connection ends when everything is answered."""
@@ -281,32 +261,20 @@ class MllpConnection(Protocol):
             return
         limits = self._owner.channel.file.limits
         if self._deframer.pending_end:
-            self._set("end block", END_BLOCK_SECONDS, self._end_block_missing)
+            self._timers.set("end block", bounds.END_BLOCK_SECONDS, self._end_block_missing)
         if not self._deframer.in_frame:
-            self._set("message", limits.idle_seconds, self._idle)
+            self._timers.set("message", limits.idle_seconds, self._idle)
         elif "slow" not in self._timers:
             # set once for the whole message: bytes that trickle in do not start its time anew
-            self._cancel("message")
-            self._set("slow", limits.message_seconds, self._too_slow)
-
-    def _set(self, name: str, seconds: float, action: Callable[[], None]) -> None:
-        timer = self._timers.get(name)
-        if timer is not None and timer.active():
-            timer.reset(seconds)
-            return
-        self._timers[name] = self._owner.intake.reactor.callLater(seconds, action)
-
-    def _cancel(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None and timer.active():
-            timer.cancel()
+            self._timers.cancel("message")
+            self._timers.set("slow", limits.message_seconds, self._too_slow)
 
     def _end_block_missing(self) -> None:
-        self._cancel("end block")
+        self._timers.cancel("end block")
         self._received.extend(self._deframer.flush())
         self._account()
         self._take()
-        self._cancel("slow")
+        self._timers.cancel("slow")
         self._expect_message()
 
     def _too_slow(self) -> None:

@@ -36,11 +36,11 @@ class SecureConnection(MllpConnection):
         """The handshake begins."""
         super().connectionMade()
         if self in self._factory.connections:
-            self._set("handshake", self._factory.channel.file.limits.handshake_seconds, self._too_long)
+            self._timers.set("handshake", self._factory.channel.file.limits.handshake_seconds, self._too_long)
 
     def handshakeCompleted(self) -> None:  # noqa: N802 - Twisted's name
         """The client has a certificate that is good, if one is asked for: is it one of those that are allowed?"""
-        self._cancel("handshake")
+        self._timers.cancel("handshake")
         self._is_secure = True
         self.names = peer_names(self.transport)
         allowed = self.tls.allowed

@@ -12,8 +12,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from hl7auth.flow import intake
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
+from hl7auth.net import bounds, listener
 from hl7auth.net import intake as queue
-from hl7auth.net import listener
 from hl7auth.net.intake import Intake
 from hl7auth.net.listener import MllpConnection, MllpFactory
 from hl7auth.observe import ids
@@ -117,7 +117,7 @@ def test_p02_an_end_block_without_cr_completes_after_a_short_time(make: MakeBenc
     connection.dataReceived(frame(request("A"))[:-1])
     bench.settle()
     assert codes(transport) == []
-    bench.settle(listener.END_BLOCK_SECONDS)
+    bench.settle(bounds.END_BLOCK_SECONDS)
     assert codes(transport) == ["AA A"]
     connection.dataReceived(b"\r" + frame(request("B")))
     bench.settle()
@@ -254,7 +254,7 @@ def test_too_many_connections_are_closed_at_once_and_room_comes_back(make: MakeB
 
 
 def test_unfinished_messages_share_a_bound(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "MAX_WAITING_BYTES", 64 * 1024)
+    monkeypatch.setattr(bounds, "MAX_WAITING_BYTES", 64 * 1024)
     bench = make()
     opened = [bench.open() for _ in range(4)]
     for connection, _ in opened:
@@ -343,7 +343,7 @@ def test_one_sender_can_not_fill_the_queue_and_is_answered_in_order(make: MakeBe
     connection, transport = bench.open()
     other, other_transport = bench.open()
     connection.dataReceived(b"".join(frame(request(f"C{number}")) for number in range(200)))
-    assert bench.intake.waiting == listener.MAX_PENDING
+    assert bench.intake.waiting == bounds.MAX_PENDING
     assert transport.producerState == "paused"
     other.dataReceived(frame(request("OTHER")))
     bench.settle()
@@ -381,7 +381,7 @@ def test_a_peer_that_never_reads_does_not_keep_its_place(make: MakeBench) -> Non
     bench.settle(31)
     assert transport.disconnecting
     before = transport.aborted
-    bench.settle(listener.CLOSE_SECONDS)
+    bench.settle(bounds.CLOSE_SECONDS)
     assert (before, transport.aborted) == (False, True)
 
 
@@ -425,11 +425,11 @@ def test_broken_frames_without_end_end_the_connection(make: MakeBench) -> None:
     for _ in range(10):
         bench.settle()
     assert transport.disconnecting
-    assert len(codes(transport)) <= 2 * listener.MAX_REFUSED
+    assert len(codes(transport)) <= 2 * bounds.MAX_REFUSED
 
 
 def test_noise_without_end_ends_the_connection(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "MAX_NOISE", 1_000)
+    monkeypatch.setattr(bounds, "MAX_NOISE", 1_000)
     connection, transport = make().open()
     connection.dataReceived(b"GET / HTTP/1.1 " * 100)
     assert transport.disconnecting
