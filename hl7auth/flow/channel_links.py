@@ -32,7 +32,7 @@ def _linked(channel: "Channel", channels: "list[Channel]", orders: dict[str, Ord
     elsewhere = {name: orders[name] for name in (replies.destinations if replies else ()) if "/" in name}
     others = {name for each in channels if each.file.replies for name in each.file.replies.destinations}
     lends = tuple(name for name in channel.file.destinations if full_name(channel.name, name) in others)
-    if not (returns or elsewhere or lends):
+    if (returns, elsewhere, lends) == (channel.returns, channel.elsewhere, channel.lends):
         return channel
     return channel.model_copy(update={"returns": returns, "elsewhere": elsewhere, "lends": lends})
 
