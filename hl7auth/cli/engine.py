@@ -5,7 +5,7 @@ Imports typer, cli.common, and inside the commands net, server and the bench.
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,9 @@ from hl7auth.cli.common import (
 )
 from hl7auth.errors import UserError
 
+if TYPE_CHECKING:
+    from hl7auth.flow.tls import ClientTls
+
 Metrics = Annotated[
     str,
     typer.Option(
@@ -34,6 +37,26 @@ Metrics = Annotated[
 
 MAX_WORKERS = 63
 """As in observe, which is too heavy to import before a command runs."""
+
+
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HL7AUTH_TRUST", metavar="FILE",
+        help="With --tls: the authorities whose certificates are good (PEM); else those of this machine.",
+    ),
+]  # fmt: skip
+Certificate = Annotated[
+    Path | None,
+    typer.Option(envvar="HL7AUTH_CERTIFICATE", metavar="FILE", help="With --tls: our own certificate (PEM)."),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(envvar="HL7AUTH_KEY", metavar="FILE", help="With --certificate: its key, where it is not in there."),
+]
+ServerName = Annotated[
+    str, typer.Option(envvar="HL7AUTH_SERVER_NAME", metavar="NAME", help="With --tls: the server's name, if not HOST.")
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -72,7 +95,7 @@ def serve(
     run(found, database, typer.echo, workers, Outside(metrics, alerts), again)
 
 
-def send(
+def send(  # noqa: PLR0913, PLR0917 - each is an option
     address: Annotated[str, typer.Argument(metavar="HOST:PORT")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     timeout: Annotated[
@@ -81,6 +104,11 @@ def send(
     whole: Annotated[
         bool, typer.Option("--whole", envvar="HL7AUTH_WHOLE", help="Each file is one frame, also a batch file.")
     ] = False,
+    tls: Annotated[bool, typer.Option("--tls", envvar="HL7AUTH_TLS", help="Encrypted, to a server with TLS.")] = False,
+    trust: Trust = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    server_name: ServerName = "",
     output: Output = Format.TEXT,
 ) -> None:
     """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
@@ -90,7 +118,10 @@ def send(
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UserError(f"'{address}' is no HOST:PORT")
     frames = [(str(path), read_file(path).strip(b"\n")) for path in files] if whole else messages_of(files)
-    sent = send_all(host, int(port), frames, timeout)
+    around = _client_tls(trust, certificate, key, server_name) if tls else None
+    if around is None and (trust or certificate or key or server_name):
+        raise UserError("--trust, --certificate, --key and --server-name go with --tls")
+    sent = send_all(host.strip("[]"), int(port), frames, timeout, around)
 
     def as_text(_: object) -> str:
         return "\n\n".join(_sent_text(each) for each in sent)
@@ -116,6 +147,14 @@ def bench(
     from hl7auth.cli.bench import bench as measure
 
     raise typer.Exit(measure(connections or [1, 8, 64], seconds, output is Format.JSON, None, workers=workers))
+
+
+def _client_tls(trust: Path | None, certificate: Path | None, key: Path | None, name: str) -> "ClientTls":
+    from hl7auth.flow.tls import ClientTls
+
+    if key is not None and certificate is None:
+        raise UserError("--key: a key without a certificate is no use")
+    return ClientTls(trust=trust, certificate=certificate, key=key, server_name=name)
 
 
 def _sent_text(sent: object) -> str:

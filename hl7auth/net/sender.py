@@ -1,6 +1,6 @@
 """Sending files of messages over one MLLP connection, each after the reply to the one before.
 
-Imports wire, flow.handshake, errors and sockets.
+Imports wire, flow.handshake, flow.tls, net.tls_blocking, errors and sockets.
 
 A plain blocking socket: this is a person's command, with one connection and nothing beside it.
 """
@@ -8,10 +8,14 @@ A plain blocking socket: this is a person's command, with one connection and not
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from ssl import SSLContext
 from typing import Any, NamedTuple
 
 from hl7auth.errors import Fault, UserError
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
+from hl7auth.flow.tls import ClientTls
+from hl7auth.net.tls_blocking import client_context
 from hl7auth.wire.ack import Msa, read_msa
 from hl7auth.wire.batch import split
 from hl7auth.wire.framing import Deframer, frame
@@ -52,15 +56,36 @@ class Expected(NamedTuple):
     when_bad: bool
 
 
-def send_all(host: str, port: int, messages: Sequence[tuple[str, bytes]], timeout: float) -> list[Sent]:
-    """Sends (source, message) pairs in order; stops waiting for a reply after `timeout` seconds. Raises UserError."""
+def send_all(
+    host: str, port: int, messages: Sequence[tuple[str, bytes]], timeout: float, tls: ClientTls | None = None
+) -> list[Sent]:
+    """Sends (source, message) pairs in order; stops waiting for a reply after `timeout` seconds. Raises UserError.
+
+    The files of `tls` are relative to the working directory.
+    """
+    around = None if tls is None else client_context(tls, Path(), _no_option)
     try:
         connection = socket.create_connection((host, port), timeout)
+        if around is not None and tls is not None:
+            connection = _secured(connection, around, tls.server_name or host)
     except OSError as error:
-        raise UserError(f"can not connect to {host}:{port}: {(error.strerror or str(error)).lower()}") from None
+        reason = getattr(error, "verify_message", "") or (error.strerror or str(error)).lower()
+        raise UserError(f"can not connect to {host}:{port}: {reason}") from None
     with connection:
         deframer = Deframer()
         return [_send(connection, deframer, source, raw, timeout) for source, raw in messages]
+
+
+def _secured(connection: socket.socket, around: SSLContext, name: str) -> socket.socket:
+    try:
+        return around.wrap_socket(connection, server_hostname=name)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _no_option(key: str, text: str) -> UserError:
+    return UserError(f"--{key}: {text}")
 
 
 def expected_replies(raw: bytes) -> Expected:

@@ -15,7 +15,7 @@ from hl7auth.errors import ConfigError
 from hl7auth.flow.figures import Ending
 from hl7auth.net import tls_files
 from tests.certificates import Authority
-from tests.cli.inline import run
+from tests.cli.inline import Ran, run
 from tests.engine import message, msh, request
 from tests.running import SECONDS, Running
 from tests.serving import Line, Serving
@@ -431,3 +431,37 @@ def test_the_socket_of_a_client_that_resets_is_forgotten(site: Site) -> None:
     line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     line.close()
     assert site.line(server).ask(request("C2")) == "AA C2"
+
+
+def sent(site: Site, port: int, *words: str) -> Ran:
+    path = site.folder / "m.hl7"
+    path.write_bytes(request("S1"))
+    return run("send", f"127.0.0.1:{port}", str(path), "--timeout", "5", *words)
+
+
+def test_send_with_tls(site: Site) -> None:
+    server = site.start(MUTUAL % "")
+    own = site.authority.sign("ehr")
+    trust = ("--tls", "--trust", str(site.authority.path), "--server-name", "north.example")
+    ran = sent(site, server.port, *trust, "--certificate", str(own), "--key", str(own.with_suffix(".key")))
+    assert (ran.code, "S1: AA" in ran.out) == (0, True)
+    refused = sent(site, server.port, *trust)
+    assert refused.code in (1, 2)
+    assert "S1: AA" not in refused.out
+    wrong = sent(site, server.port, "--tls", "--trust", str(site.authority.path))
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "can not connect to 127.0.0.1" in wrong.err
+    assert "127.0.0.1" in wrong.err.rpartition(":")[2] or "IP address mismatch" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--trust", "x.pem"), "go with --tls"),
+        (("--tls", "--trust", "x.pem"), "--trust: x.pem: no such file or directory"),
+        (("--tls", "--key", "x.pem"), "--key: a key without a certificate is no use"),
+    ],
+)
+def test_mistakes_of_send(site: Site, words: tuple[str, ...], text: str) -> None:
+    ran = sent(site, 1, *words)
+    assert (ran.code, text in ran.err) == (2, True)
