@@ -85,7 +85,10 @@ def test_what_waits_is_found_by_its_index_and_what_came_by_its_key(tmp_path: Pat
                 f"SELECT destination FROM delivery WHERE {IS_OPEN} AND part = 0 GROUP BY destination, state",
                 "delivery_open",
             ),
-            ("SELECT channel FROM message WHERE id >= 1 GROUP BY channel", "PRIMARY KEY"),
+            (
+                "SELECT channel, disposition, count(*), max(received_at) FROM message WHERE id >= 1 GROUP BY 1, 2",
+                "PRIMARY KEY",
+            ),
             ("SELECT destination FROM delivery WHERE message_id >= 1 AND part = 0", "delivery_message"),
         ):
             plan = " ".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}"))
