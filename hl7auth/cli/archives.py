@@ -1,8 +1,10 @@
-"""archive seal, list, verify, hold and release.
+"""archive seal, list, verify, export, hold and release.
 
 Imports typer, cli.common, cli.queue (whose decision it is), and inside the commands the store.
 """
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -145,9 +147,54 @@ def release(
     show({"hold": str(number), "released": True}, output, lambda it: f"hold {it['hold']} is released")
 
 
+class As(StrEnum):
+    """What an export is written as."""
+
+    FOLDER = "folder"
+    BATCH = "batch"
+    ZIP = "zip"
+    PARQUET = "parquet"
+
+
+@app.command()
+def export(  # noqa: PLR0913, PLR0917
+    to: Annotated[Path, typer.Option("--to", envvar="HL7AUTH_TO", help="The folder or file; a file must be new.")],
+    form: Annotated[As, typer.Option("--as", envvar="HL7AUTH_AS", help="What it is written as.")] = As.FOLDER,
+    channel: Channel = None,
+    control_id: Annotated[str | None, typer.Option("--control-id", envvar="HL7AUTH_CONTROL_ID", help="MSH-10.")] = None,
+    disposition: Annotated[
+        str | None, typer.Option("--disposition", envvar="HL7AUTH_DISPOSITION", help="accepted, refused ...")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", envvar="HL7AUTH_LIMIT", min=0, help="The newest; 0 for all.")] = 0,
+    by: By = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Write messages to a folder, one batch file, a zip archive or a Parquet table, from tables and packs alike."""
+    from hl7auth.observe import now
+    from hl7auth.store.archive_record import write_event
+    from hl7auth.store.exporting import Form
+    from hl7auth.store.exporting import export as run
+
+    asked = {"channel": channel, "control_id": control_id, "disposition": disposition}
+    filters = {name: value for name, value in asked.items() if value is not None}
+    with reading(database) as connection:
+        done = run(connection, filters, limit, Form(form), to, now())
+    with writing(database) as connection:
+        write_event(connection, who(by), now(), "export", str(to), f"{done.written} message(s) as {form}")
+    result = {"to": str(to), "as": str(form)} | done._asdict()
+    show(result, output, _exported)
+
+
 _PACK = ("channel", "day", "messages", "bytes", "body_bytes", "state", "held", "place", "name")
 _HOLD = ("hold", "channel", "from", "to", "placed_at", "by", "reason", "released_at")
 _EVENT = ("at", "by", "action", "subject", "detail")
+
+
+def _exported(result: dict[str, Any]) -> str:
+    lines = ["{written} of {messages} message(s) written to {to}".format(**result)]
+    lines += [f"no HL7 message, left out: {', '.join(result['left_out'])}"] if result["left_out"] else []
+    return "\n".join(lines)
 
 
 def _sealed(each: dict[str, Any]) -> dict[str, Any]:
