@@ -249,7 +249,7 @@ def _broken_off(row: Replayed) -> str:
     return found[0]["text"] if len(found) == 1 and (found[0]["rule"], found[0]["path"]) == ("protocol.207", "") else ""
 
 
-def _other_certificate(row: Row[Any]) -> bool:
+def _other_certificate(row: Replayed) -> bool:
     """Was a message refused for the certificate that it came under?"""
     found = json.loads(row.findings) if row.findings and row.disposition == "refused" else []
     return [each["text"] for each in found] == [OTHER_CERTIFICATE.text]
