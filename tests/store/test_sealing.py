@@ -104,3 +104,19 @@ def test_two_seals_at_once_are_one_and_a_sentence(tmp_path: Path) -> None:
         sealed(store)
     assert [each.sealed for each in sealed(store)] == [4]
     store.close()
+
+
+def test_a_rebuild_takes_what_messages_without_bodies_changed_as_given(tmp_path: Path) -> None:
+    store = busy(tmp_path)
+    sealed(store, before=FIRST + 1)
+    store.change("UPDATE pack SET state = 'dropped', dropped_at = sealed_at")
+    found = rebuild(store.engine, CHANNELS)
+    assert (found.differences, found.given, found.messages) == ([], 14, 26)
+    store.change("DELETE FROM message WHERE pack IS NOT NULL")
+    found = rebuild(store.engine, CHANNELS)
+    assert (found.differences, found.messages) == ([], 26)
+    with store.reading() as connection, pytest.raises(UserError, match="there is no message 1"):
+        archive.read_message(connection, 1)
+    store.change("UPDATE pack SET state = 'kept'")
+    assert {each.what for each in rebuild(store.engine, CHANNELS).differences} == {"version"}
+    store.close()
