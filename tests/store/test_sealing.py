@@ -87,6 +87,19 @@ def test_an_open_request_stays_in_the_table_and_joins_the_pack_when_it_is_answer
     store.close()
 
 
+def test_a_forwarded_request_stays_in_the_table_for_its_reply_may_still_change(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.send(*asked("C1", "PA1"))
+    store.change(
+        "INSERT INTO forward (message_id, channel, destination, state, wanted, enhanced, ways, within, hold_until,"
+        " owed, way, lanes, said, told_late)"
+        " VALUES (1, 'referral-intake', 'x', 'answered', '', 0, '[]', 0, 0, 0, '', '[]', 0, 0)"
+    )
+    assert [(each.sealed, each.open) for each in sealed(store)] == [(1, 1)]
+    assert store.rows("SELECT id FROM message WHERE pack IS NULL") == [(1,)]
+    store.close()
+
+
 def test_days_that_are_not_over_and_other_channels_are_left_alone(tmp_path: Path) -> None:
     store = busy(tmp_path)
     assert [each.day for each in sealed(store, before=FIRST + 1)] == ["2026-03-01"]
