@@ -148,10 +148,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _archived(ids: Sequence[int], database: str) -> list[Entry]:
-    from hl7auth.store.archive import read_message
+    from hl7auth.store.archive import read_whole
 
     with reading(database) as connection:
-        return [read_message(connection, each) for each in ids]
+        return [read_whole(connection, each) for each in ids]
 
 
 def _disguised(channel: "Channel", found: Sequence[Entry]) -> list[bytes]:

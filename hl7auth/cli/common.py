@@ -1,9 +1,10 @@
 """What all commands share: the common options, and output as text or as one JSON document.
 
-Imports typer and errors only.
+Imports typer, rich (inside, for the progress bar) and errors only.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -129,6 +130,20 @@ def writing(url: str) -> Iterator["Connection"]:
         raise UserError(f"the database could not be written: {error.orig}") from None
     finally:
         engine.dispose()
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, told of what is done and how much there is; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def readable(raw: bytes) -> str:

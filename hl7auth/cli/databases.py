@@ -1,17 +1,14 @@
 """db upgrade, check, index and rebuild.
 
-Imports typer, cli.common, rich (for the progress bar), and inside the commands flow and the store.
+Imports typer, cli.common, and inside the commands flow and the store.
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, progress, show
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +99,7 @@ def rebuild(
 
     engine = open_database(database, create=False)
     require_current(engine)
-    with _progress() as moved:
+    with progress("rebuilding") as moved:
         done = renew(engine, {each.name: each for each in load_channels(channels, os.environ)}, moved)
     result = {"database": without_password(database), **done._asdict()}
     text = "{database}: {messages} message(s) applied again, {versions_before} version(s) became {versions}"
@@ -113,7 +110,7 @@ def _rebuild(engine: "Engine", channels: ChannelFolder) -> "Report":
     from hl7auth.flow.channel import load_channels
     from hl7auth.store.rebuild import rebuild
 
-    with _progress() as moved:
+    with progress("rebuilding") as moved:
         return rebuild(engine, {channel.name: channel for channel in load_channels(channels, os.environ)}, moved)
 
 
@@ -122,7 +119,12 @@ def _entry(report: "Report") -> dict[str, Any]:
         "equal": report.equal,
         "messages": report.messages,
         "versions": report.versions,
-        "not_replayed": {"failed": report.failed, "broken_off": report.broken_off, "links": report.links},
+        "not_replayed": {
+            "failed": report.failed,
+            "broken_off": report.broken_off,
+            "links": report.links,
+            "given": report.given,
+        },
         "other_version": report.other_version,
         "differences": [each.entry() for each in report.differences],
         "further_differences": report.further,
@@ -152,21 +154,6 @@ def _text(result: dict[str, Any]) -> str:
 _NOT_JUDGED = {
     "failed": "the engine failed on",
     "broken_off": "did not come whole",
+    "given": "have no bodies any more, by retention (what they changed is taken as it stands)",
     "links": "were about other messages: parts, batches, sequence numbers",
 }
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; silence elsewhere."""
-    if not sys.stderr.isatty():
-        from hl7auth.store.rebuild import silent
-
-        yield silent
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("rebuilding", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -85,13 +85,13 @@ def _submitted(
     from hl7auth.flow.channel import find_channel
     from hl7auth.flow.editing import as_new, encoded
     from hl7auth.flow.intake import timestamp
-    from hl7auth.store.archive import read_message
+    from hl7auth.store.archive import read_whole
     from hl7auth.store.database import connect
     from hl7auth.store.edits import Edit, write_edit
     from hl7auth.wire.message import parse
 
     with connect(engine.execution_options(reads_only=True)) as connection:
-        origin = read_message(connection, message_id)
+        origin = read_whole(connection, message_id)
     channel = find_channel(origin["channel"], channels, os.environ)
     try:
         message = parse(origin["raw"], channel.file.fallback_charset)

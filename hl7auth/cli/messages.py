@@ -70,7 +70,7 @@ def show_(
     output: Output = Format.TEXT,
 ) -> None:
     """One message: its fields in words, its findings, what it changed, its replies, its deliveries, and what belongs
-    to it: request, answers, repetitions, and the messages about the same authorizations."""
+    to it: request, answers, repetitions, and the messages about the same authorizations. Exit 1 where it is lost."""
     from hl7auth.reports.message_tree import message_tree
     from hl7auth.store.archive import read_message
     from hl7auth.store.edits import edits_of
@@ -78,13 +78,15 @@ def show_(
 
     with reading(database) as connection:
         entry = read_message(connection, message_id)
-        entry["tree"] = message_tree(entry["raw"])
+        entry["tree"] = message_tree(entry["raw"] or b"")
         entry |= edits_of(connection, message_id, entry["control_id"])
         entry["deliveries"] = deliveries_of(connection, message_id)
         entry["related"] = related(connection, message_id, entry["control_id"], _answers(entry["tree"]))
     for body in ("raw", "shaped", "accept_ack", "reply"):
         entry[body] = entry[body].decode("utf-8", "replace") if entry[body] is not None else None
     show(entry, output, _as_received if raw else _text)
+    if "lost" in entry:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -133,11 +135,11 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _chosen(database: str, ids: Sequence[int], filters: dict[str, str], limit: int) -> list[tuple[int, str, bytes]]:
     """Ids, channels and bytes of the messages."""
-    from hl7auth.store.archive import read_message, read_raw
+    from hl7auth.store.archive import read_raw, read_whole
 
     with reading(database) as connection:
         numbers = dict.fromkeys(ids) or [number for number, _ in read_raw(connection, filters, limit)]
-        entries = (read_message(connection, each) for each in numbers)
+        entries = (read_whole(connection, each) for each in numbers)
         return [(int(each["id"]), each["channel"], each["raw"]) for each in entries]
 
 
@@ -170,7 +172,7 @@ def _answers(tree: list[dict[str, Any]]) -> str:
 
 
 def _as_received(entry: dict[str, Any]) -> str:
-    return readable(entry["raw"].encode())
+    return str(entry["lost"]) if "lost" in entry else readable(entry["raw"].encode())
 
 
 def _text(entry: dict[str, Any]) -> str:
@@ -186,7 +188,7 @@ def _text(entry: dict[str, Any]) -> str:
         lines += ["number {number} of {of} ({state})".format(**entry["part"])]
     if "parts" in entry:
         lines += [f"made of {', '.join(entry['parts'][:_MOST_PARTS])}" + ", ..." * (len(entry["parts"]) > _MOST_PARTS)]
-    lines += ["", *(tree_lines(entry["tree"]) or readable(entry["raw"].encode()).split("\n"))]
+    lines += ["", *(tree_lines(entry["tree"]) or _as_received(entry).split("\n"))]
     lines += (
         ["", *(f"{f['severity']:7}  {f['path']:12}  {f['text']}" for f in entry["findings"])]
         if entry["findings"]

@@ -92,7 +92,7 @@ def retry(
         if destination:
             parked = list_deliveries(connection, {"destination": destination, "state": "parked"}, 0)
             ids = [int(each["id"]) for each in parked]
-        done = [_done(each, act(connection, each, _who(by), reason, now())) for each in ids or []]
+        done = [_done(each, act(connection, each, who(by), reason, now())) for each in ids or []]
     show(done, output, lambda rows: table(rows, ("id", "goes_on_as"), "nothing is parked"))
 
 
@@ -110,7 +110,7 @@ def skip(
 
     with writing(database) as connection:
         for each in ids:
-            act(connection, each, _who(by), reason, now())
+            act(connection, each, who(by), reason, now())
     show([{"id": str(each)} for each in ids], output, lambda rows: f"{len(rows)} skipped")
 
 
@@ -130,7 +130,7 @@ def move(
     if not all(to.partition("/")):
         raise UserError(f"'{to}' is no CHANNEL/NAME")
     with writing(database) as connection:
-        done = [_done(each, act(connection, each, to, _who(by), reason, now())) for each in ids]
+        done = [_done(each, act(connection, each, to, who(by), reason, now())) for each in ids]
     show(done, output, lambda rows: table(rows, ("id", "goes_on_as"), "nothing moved"))
 
 
@@ -142,7 +142,8 @@ def _known(state: str | None) -> str | None:
     return state
 
 
-def _who(by: str | None) -> str:
+def who(by: str | None) -> str:
+    """Who decides: the one that is named, else the user."""
     if by:
         return by
     try:

@@ -1,6 +1,6 @@
 """Reading back messages: as they came, as they were answered, and what they changed.
 
-Imports sqlalchemy, domain, store.forwards, store.schema, store.link_table and errors only.
+Imports sqlalchemy, domain, store.bodies, store.forwards, store.schema, store.link_table and errors only.
 
 Everything comes as plain data, ready to be shown. Lists are oldest first, newest last, cut at the newest `limit`.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
+from hl7auth.store.bodies import BodyFault, bodies_of_rows, read_bodies
 from hl7auth.store.forwards import forward_entry
 from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.schema import authorization_version as versions
@@ -36,7 +37,10 @@ def list_messages(connection: Connection, filters: Mapping[str, str], limit: int
 
 def read_message(connection: Connection, message_id: int) -> Entry:
     """One message with its bytes (`raw`, `shaped` where steps made something else of it, `accept_ack`, `reply`),
-    findings and what it changed. Raises UserError."""
+    findings and what it changed. Raises UserError.
+
+    Where the bytes can not be had they are None, and `lost` says why.
+    """
     row = connection.execute(select(message).where(message.c.id == message_id)).first()
     if row is None:
         raise UserError(f"there is no message {message_id}")
@@ -51,7 +55,18 @@ def read_message(connection: Connection, message_id: int) -> Entry:
     entry |= _relations(connection, row)
     if (forwarded := forward_entry(connection, message_id)) is not None:
         entry["forwarded"] = forwarded
-    return entry | {"raw": row.raw, "shaped": row.shaped, "accept_ack": row.accept_ack, "reply": row.reply}
+    bodies = bodies_of_rows(connection, [row])[row.id]
+    if isinstance(bodies, BodyFault):
+        return entry | {"raw": None, "shaped": None, "accept_ack": None, "reply": None, "lost": str(bodies)}
+    return entry | bodies._asdict()
+
+
+def read_whole(connection: Connection, message_id: int) -> Entry:
+    """The same, for who can do nothing without the bytes. Raises UserError where they can not be had."""
+    entry = read_message(connection, message_id)
+    if "lost" in entry:
+        raise UserError(entry["lost"])
+    return entry
 
 
 def _relations(connection: Connection, row: Row[Any]) -> Entry:
@@ -71,9 +86,11 @@ def _relations(connection: Connection, row: Row[Any]) -> Entry:
 
 
 def read_raw(connection: Connection, filters: Mapping[str, str], limit: int) -> list[tuple[int, bytes]]:
-    """Ids and received bytes, for export."""
-    query = select(message.c.id, message.c.raw).where(_equal(message.c, filters)).order_by(message.c.id.desc())
-    return [(row.id, row.raw) for row in _newest(connection, query, limit)]
+    """Ids and received bytes, for export. Raises BodyFault where some can not be had."""
+    query = select(message.c.id).where(_equal(message.c, filters)).order_by(message.c.id.desc())
+    ids = [row.id for row in _newest(connection, query, limit)]
+    found = read_bodies(connection, ids)
+    return [(message_id, found[message_id].raw) for message_id in ids]
 
 
 def _equal(columns: Any, filters: Mapping[str, str]) -> ColumnElement[bool]:

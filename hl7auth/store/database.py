@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0010"
+HEAD = "0011"
 """The revision this code works with."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

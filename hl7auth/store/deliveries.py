@@ -1,6 +1,6 @@
 """Deliveries written with their message, and shown; and what a person decides about one, on the record.
 
-Imports sqlalchemy, domain.clock, flow, errors and store.delivery_table only.
+Imports sqlalchemy, domain.clock, flow, errors, store.bodies and store.delivery_table only.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, CursorResult, Row, and_, select
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
 from hl7auth.flow.outbox import Delivery, Kind, State
+from hl7auth.store.bodies import sealed_answer
 from hl7auth.store.delivery_table import IS_OPEN, delivery, delivery_event
 from hl7auth.store.schema import message
 
@@ -91,7 +92,7 @@ def read_delivery(connection: Connection, delivery_id: int) -> Entry:
         "control_id": control_id,
         "lanes": [row.lane, *others],
         "waits_for": [str(each) for each in _before(connection, row, [row.lane, *others])],
-        "answer": row.answer,
+        "answer": row.answer if row.answer is not None else sealed_answer(connection, row.message_id, row.id),
         "record": [
             {"at": iso_time(each.at), "by": each.by, "action": each.action, "reason": each.reason}
             for each in connection.execute(events)

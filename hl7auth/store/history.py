@@ -1,6 +1,6 @@
 """Reading back the versions of one authorization: its story, how it stood at a time, and why a field says what it does.
 
-Imports sqlalchemy, wire, steps, domain, flow, store.schema and errors only.
+Imports sqlalchemy, wire, steps, domain, flow, store.bodies, store.schema and errors only.
 
 A key is looked up as it stands, then as a request under a referral, then as one under a control id, each time by the
 primary key. Everything comes as plain data, ready to be shown.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, select
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.document import shown
@@ -22,6 +22,7 @@ from hl7auth.errors import Fault, UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import plan
 from hl7auth.steps.run import Shaped
+from hl7auth.store.bodies import BodyFault, try_bodies
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
 from hl7auth.wire.message import parse
@@ -143,8 +144,8 @@ def _source_entry(version: Version) -> Entry:
 
 def _place(connection: Connection, stored: str, reason: Cause, channels: Mapping[str, Channel]) -> Place | None:
     version = reason.version
-    judged = func.coalesce(message.c.shaped, message.c.raw)
-    raw = connection.execute(select(judged).where(message.c.id == version.message_id)).scalar()
+    bodies = try_bodies(connection, [version.message_id]).get(version.message_id)
+    raw = None if bodies is None or isinstance(bodies, BodyFault) else bodies.judged
     channel = channels.get(version.source.channel) if version.source else None
     said = _said(raw, channel, version) if raw is not None else None
     return place_of(said, stored, version.document, reason.path) if said is not None else None

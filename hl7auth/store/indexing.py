@@ -5,13 +5,15 @@ Imports sqlalchemy, orjson, flow, wire, errors and the store's modules of search
 Batch by batch, each a transaction with the mark of how far it came: it can be ended at any time and goes on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.errors import Fault
 from hl7auth.flow.indexed import index_entries
+from hl7auth.store.bodies import Bodies, try_bodies
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.field_index import Row, decided_rows, write_rows
@@ -78,7 +80,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _index_fields(connection: Connection) -> int:
-    sql = "SELECT id, raw, shaped, findings FROM message WHERE id < {p} ORDER BY id DESC LIMIT {p}"
+    sql = "SELECT id, findings FROM message WHERE id < {p} ORDER BY id DESC LIMIT {p}"
     upper = mark(connection, "fields")
     found = run(connection, sql, (upper, BATCH)).all() if upper else []
     if not found:
@@ -87,13 +89,20 @@ def _index_fields(connection: Connection) -> int:
     statuses: dict[int, list[str]] = {}
     for each in run(connection, _STATUSES, (found[-1].id, found[0].id)):
         statuses.setdefault(each.message_id, []).append(each.status)
+    bodies = _bodies(connection, found)
     for each in found:
         rules = [finding["rule"] for finding in orjson.loads(each.findings)] if each.findings else []
         rows += decided_rows(each.id, statuses.get(each.id, ()), rules)
-        rows += [(path, value, each.id) for path, value in _entries(bytes(each.shaped or each.raw))]
+        rows += [(path, value, each.id) for path, value in _entries(bodies[each.id].judged)]
     write_rows(connection, rows)
     run(connection, _MARK, ("fields", found[-1].id if len(found) == BATCH else 0))
     return len(found)
+
+
+def _bodies(connection: Connection, rows: Sequence[Any]) -> dict[int, Bodies]:
+    """Bodies of messages; those that can not be had are indexed as empty ones, and `archive verify` tells of them."""
+    found = try_bodies(connection, [row.id for row in rows])
+    return {message_id: each if isinstance(each, Bodies) else Bodies(b"") for message_id, each in found.items()}
 
 
 def _entries(raw: bytes) -> list[tuple[str, str]]:
@@ -104,10 +113,11 @@ def _entries(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _index_text(connection: Connection) -> int:
-    sql = "SELECT id, raw FROM message WHERE id > {p} ORDER BY id LIMIT {p}"
+    sql = "SELECT id FROM message WHERE id > {p} ORDER BY id LIMIT {p}"
     found = run(connection, sql, (mark(connection, "text"), BATCH)).all()
     if found:
-        texts = [(each.id, words_of(bytes(each.raw))) for each in found]
+        bodies = _bodies(connection, found)
+        texts = [(each.id, words_of(bodies[each.id].raw)) for each in found]
         run_many(connection, _ADD_TEXT[connection.dialect.name], texts)
         run(connection, _MARK, ("text", found[-1].id))
     return len(found)

@@ -1,6 +1,6 @@
 """What a batch needs to know: loaded with a few queries, kept current while the batch is decided.
 
-Imports sqlalchemy, orjson, domain, flow and store.forwards only.
+Imports sqlalchemy, orjson, domain, flow, store.bodies and store.forwards only.
 """
 
 from collections import defaultdict
@@ -18,6 +18,7 @@ from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.relay import Forwarded
 from hl7auth.flow.returning import answered_id, followed, sender, translated
+from hl7auth.store.bodies import sealed_bodies
 from hl7auth.store.forwards import read_forwards
 
 _COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
@@ -34,6 +35,7 @@ class KnownToBatch:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._stored: dict[tuple[str, int], Stored] = {}
+        self._sealed: dict[int, int] = {}
         self._records: dict[str, Record] = {}
         self._by_referral: dict[str, set[str]] = defaultdict(set)
         self._by_control: dict[str, set[str]] = defaultdict(set)
@@ -115,8 +117,12 @@ class KnownToBatch:
             self._forwards |= followed(outcome, self._forwards)
 
     def same_message(self, control_id: str, digest: int) -> Stored | None:
-        """The accepted message with this control id and content."""
-        return self._stored.get((control_id, digest))
+        """The accepted message with this control id and content. Raises BodyFault where its replies can not be had."""
+        stored = self._stored.get((control_id, digest))
+        if stored is not None and stored.message_id in self._sealed:
+            bodies = sealed_bodies(self._connection, self._sealed[stored.message_id], stored.message_id)
+            return Stored(stored.message_id, bodies.accept_ack, bodies.reply)
+        return stored
 
     def control_id_used(self, plan: Plan) -> bool:
         """True when an accepted message of this sender and event has this control id (only strict channels ask)."""
@@ -182,6 +188,8 @@ class KnownToBatch:
             values = (orjson.dumps(wanted).decode(),)
         for row in self._connection.exec_driver_sql(_same_message_sql(len(wanted) if few else 0, self._mark), values):
             self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
+            if row[5] is not None:
+                self._sealed[row[2]] = row[5]
 
     def _load_records(self, column: str, wanted: Collection[str]) -> None:
         if not wanted:
@@ -232,7 +240,7 @@ def _same_message_sql(count: int, mark: str) -> str:
         pairs = "SELECT * FROM unnest(%s::text[], %s::bigint[])"
     return (
         f"WITH wanted (control, content) AS ({pairs})"
-        " SELECT control_id, digest, id, accept_ack, reply FROM wanted"
+        " SELECT control_id, digest, id, accept_ack, reply, pack FROM wanted"
         " JOIN message ON control_id = control AND digest = content WHERE disposition = 'accepted'"
     )
 

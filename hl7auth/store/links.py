@@ -1,6 +1,6 @@
 """Sequence numbers and continued messages in the store: read at once, written with the messages of their commit.
 
-Imports sqlalchemy, flow, store.link_table and store.deliveries (running SQL) only.
+Imports sqlalchemy, flow, store.bodies, store.link_table and store.deliveries (running SQL) only.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, and_, select
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.link import Before, Part, Series, Stream
+from hl7auth.store.bodies import read_bodies, sealed_bodies
 from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.link_table import continuation
 
@@ -22,7 +23,7 @@ _SERIES = (
 )
 _STREAM = "channel = {p} AND sender = {p} AND facility = {p}"
 _PART_BEFORE = (
-    "SELECT m.id, m.accept_ack, m.reply, c.state FROM message m JOIN message_part p ON p.message_id = m.id"
+    "SELECT m.id, m.accept_ack, m.reply, c.state, m.pack FROM message m JOIN message_part p ON p.message_id = m.id"
     " JOIN continuation c ON c.id = p.whole WHERE m.control_id = {p} AND m.digest = {p}"
     " AND (c.state IN ('open', 'joined') OR (c.state = 'refused' AND p.last = 1)) ORDER BY m.id DESC LIMIT 1"
 )
@@ -38,7 +39,7 @@ _APPEND = (
     "UPDATE continuation SET awaits = {p}, number = number + 1, size = size + {p}, touched_at = {p} WHERE id = {p}"
 )
 _PART = "INSERT INTO message_part (whole, number, message_id, last) VALUES ({p}, {p}, {p}, {p})"
-_PARTS = "SELECT raw FROM message_part JOIN message ON id = message_id WHERE whole = {p} ORDER BY number"
+_PARTS = "SELECT message_id FROM message_part WHERE whole = {p} ORDER BY number"
 _END = "UPDATE continuation SET state = {p}, became = {p} WHERE id = {p}"
 
 
@@ -65,7 +66,13 @@ class Links:
     def part_before(self, plan: Plan) -> Before | None:
         """The same part, taken before."""
         row: Any = run(self._connection, _PART_BEFORE, (plan.header.control_id, plan.digest)).first()
-        return Before(row[0], row[1], row[2], row[3] == "refused") if row else None
+        if row is None:
+            return None
+        accept_ack, reply = row[1], row[2]
+        if row[4] is not None:
+            sealed = sealed_bodies(self._connection, row[4], row[0])
+            accept_ack, reply = sealed.accept_ack, sealed.reply
+        return Before(row[0], accept_ack, reply, row[3] == "refused")
 
     def series(self, stream: Stream, pointer: str) -> Series | None:
         """The open continued message that goes on with this pointer."""
@@ -82,8 +89,9 @@ class Links:
 
     def parts(self, series: Series) -> list[bytes]:
         """The parts that came, as they came."""
-        rows: Any = run(self._connection, _PARTS, (series.id,))
-        return [bytes(row[0]) for row in rows]
+        ids = [int(row[0]) for row in run(self._connection, _PARTS, (series.id,))]
+        bodies = read_bodies(self._connection, ids)
+        return [bodies[message_id].raw for message_id in ids]
 
     def peer(self, series: Series) -> str:
         """Where the first part came from."""

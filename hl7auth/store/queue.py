@@ -1,11 +1,12 @@
 """The durable queue of one destination: what is due is claimed, what was answered is settled, many in one transaction.
 
-Imports sqlalchemy, flow, store.database, store.deliveries, store.delivery_table and store.unmapped only.
+Imports sqlalchemy, flow, observe and store.bodies, .database, .deliveries, .delivery_table and .unmapped only.
 
 A claim has an owner and a lease. An owner that lives renews it; when a process dies its claims run out, and whoever
 comes next has them. What decides is the database: a settlement counts only while the claim is still the settler's.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +17,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
 from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
+from hl7auth.observe import log
+from hl7auth.store.bodies import BodyFault, sealed_bodies
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
 from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
@@ -233,21 +236,30 @@ def _raws(connection: Connection, ids: list[int]) -> dict[int, bytes]:
 
     Apart from the claim: a server may join a fresh table the long way round.
     """
-    return _contents(connection, "SELECT id, coalesce(shaped, raw) FROM message WHERE id IN", ids)
+    return _contents(connection, "SELECT id, coalesce(shaped, raw), pack FROM message WHERE id IN", ids)
 
 
 def _bodies(connection: Connection, ids: list[int]) -> dict[int, bytes]:
     """What deliveries carry themselves."""
-    return _contents(connection, "SELECT id, body FROM delivery WHERE body IS NOT NULL AND id IN", ids)
+    return _contents(connection, "SELECT id, body, NULL FROM delivery WHERE body IS NOT NULL AND id IN", ids)
 
 
 def _contents(connection: Connection, sql: str, ids: list[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for at in range(0, len(ids), _MOST_PARAMETERS):
         some = ids[at : at + _MOST_PARAMETERS]
-        rows: Any = run(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some)
-        found.update((row[0], bytes(row[1])) for row in rows)
+        rows: Any = run(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some).all()
+        found.update((row[0], bytes(row[1]) if row[2] is None else _sealed(connection, row[0], row[2])) for row in rows)
     return found
+
+
+def _sealed(connection: Connection, message_id: int, pack: int) -> bytes:
+    """A message that was sealed before it was sent on once more; nothing where its pack can not be read."""
+    try:
+        return sealed_bodies(connection, pack, message_id).judged
+    except BodyFault:
+        log("archive.damaged", "a message can not be read from its pack", level=logging.ERROR, message=message_id)
+        return b""
 
 
 def impatient(connection: Connection) -> Connection:

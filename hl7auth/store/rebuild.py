@@ -8,13 +8,12 @@ The live store is only read, a portion at a time, so that a serving engine goes 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, event, func, select
 
@@ -23,33 +22,24 @@ from hl7auth.errors import UserError
 from hl7auth.flow.admission import OTHER_CERTIFICATE
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import Plan, refuse_frame, under_other_certificate
-from hl7auth.flow.link import RULES
 from hl7auth.flow.linked_plan import plan_linked
 from hl7auth.flow.shaping import FAILED, REFUSED
 from hl7auth.steps.faults import StepRefused
 from hl7auth.steps.run import Shaped
 from hl7auth.store.database import connect, open_database
+from hl7auth.store.given import take_over
 from hl7auth.store.journal import Journal
+from hl7auth.store.portions import BEFORE_ALL, Portion, Replayed, extent, portion_after
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message, metadata
 
 Progress = Callable[[int, int], None]
+Take = Callable[[Sequence[int]], None]
 
-PORTION = 250
-"""Messages that are read, replayed and compared at once."""
-PORTION_BYTES = 16 * 1024 * 1024
-_LINKS = frozenset({"part", "link", "batch"})
 MOST_REPORTED = 1_000
 """Differences that are told apart; further ones are counted."""
 
 _SMALL_CACHE = "PRAGMA cache_size = -16384"  # 16 MiB
-BEFORE_ALL = -(2**63)
-_REPLAYED = tuple(
-    message.c[name]
-    for name in (
-        "id", "channel", "received_at", "peer", "disposition", "code", "raw", "shaped", "findings", "channel_version",
-    )
-)  # fmt: skip
 _VERSION = tuple(column for column in versions.c if column.name != "current")
 _VERDICT = (message.c.id, message.c.disposition, message.c.code, message.c.duplicate_of)
 
@@ -58,7 +48,7 @@ _VERDICT = (message.c.id, message.c.disposition, message.c.code, message.c.dupli
 class Difference:
     """What the live store and its rebuild say differently, the message that caused the first of these, and how many.
 
-    `what` is message, version, current or channel; `subject` the key or channel, of messages both verdicts.
+    `what` is message, version, current, channel or body; `subject` the key or channel, of messages both verdicts.
     """
 
     what: str
@@ -77,7 +67,8 @@ class Difference:
 class Report:
     """What was replayed and compared, what could not be replayed and why, and every difference.
 
-    `other_version` counts the messages that ran under another version of their channel than it has now.
+    `other_version` counts the messages that ran under another version of their channel than it has now, and `given`
+    those whose bodies retention has dropped: what they changed is taken over from the live store.
     """
 
     messages: int = 0
@@ -86,6 +77,7 @@ class Report:
     broken_off: int = 0
     other_version: int = 0
     links: int = 0
+    given: int = 0
     differences: list[Difference] = field(default_factory=list)
     further: int = 0
     _known: dict[tuple[str, str], Difference] = field(default_factory=dict)
@@ -107,17 +99,6 @@ class Report:
             self.differences.append(found)
 
 
-class Portion(NamedTuple):
-    """Messages that follow one another: ids above `low` up to `high`, which of them have no channel any more, and which
-    were judged by their links alone: these changed nothing, and are not replayed."""
-
-    low: int
-    high: int
-    rows: list[Row[Any]]
-    orphans: frozenset[int]
-    links: frozenset[int] = frozenset()
-
-
 def silent(_done: int, _total: int) -> None:
     """Shows no progress."""
 
@@ -134,21 +115,15 @@ def rebuild(live: Engine, channels: Mapping[str, Channel], moved: Progress = sil
         connection.rollback()
         low, done = BEFORE_ALL, 0
         while (portion := portion_after(connection, low, last, channels)) is not None:
-            _replay(portion, channels, journal, report)
+            _replay(portion, channels, journal, report, lambda ids: take_over(connection, engine, ids))
             with connect(engine.execution_options(reads_only=True)) as rebuilt:
                 _compare(portion, connection, rebuilt, report)
             connection.rollback()  # ends the snapshot of this portion
-            low, done = portion.high, done + len(portion.rows)
+            low, done = portion.high, done + portion.messages
             moved(done, total)
         journal.close()
         _check_strays(connection, last, report)
     return report
-
-
-def extent(connection: Connection) -> tuple[int, int]:
-    """How many messages there are, and the id of the newest."""
-    total, newest = connection.execute(select(func.count(message.c.id), func.max(message.c.id))).one()
-    return total, BEFORE_ALL if newest is None else newest
 
 
 @contextmanager
@@ -183,67 +158,48 @@ def _hurry(connection: Any, _record: object) -> None:
     connection.execute(_SMALL_CACHE)
 
 
-def portion_after(connection: Connection, low: int, last: int, channels: Mapping[str, Channel]) -> Portion | None:
-    """The next messages; fewer of large ones."""
-    sizes = connection.execute(_sizes_query(low, last)).all()
-    if not sizes:
-        return None
-    room = PORTION_BYTES
-
-    def fits(row: Row[Any]) -> bool:
-        nonlocal room
-        room -= int(row.size)
-        return room >= 0
-
-    high = (list(takewhile(fits, sizes)) or sizes[:1])[-1].id
-    query = select(*_REPLAYED).where(message.c.id > low, message.c.id <= high).order_by(message.c.id)
-    rows = list(connection.execute(query))
-    orphans = frozenset(row.id for row in rows if row.channel not in channels)
-    links = frozenset(row.id for row in rows if _is_about_links(row)) | _parts_again(connection, low, high)
-    return Portion(low, high, rows, orphans, links)
-
-
-def _parts_again(connection: Connection, low: int, high: int) -> frozenset[int]:
-    """The duplicates of parts."""
-    first = message.alias()
-    query = select(message.c.id).join(first, first.c.id == message.c.duplicate_of)
-    query = query.where(message.c.id > low, message.c.id <= high, first.c.disposition == "part")
-    return frozenset(row.id for row in connection.execute(query))
-
-
-def _is_about_links(row: Row[Any]) -> bool:
-    """True for a part (its whole is a message of its own), for what stands around a batch or is about sequence numbers,
-    and for what was refused for its place among others."""
-    if row.disposition in _LINKS:
-        return True
-    if row.disposition != "refused" or not row.findings:
-        return False
-    return any(found["rule"].startswith(RULES) for found in json.loads(row.findings))
-
-
-def _sizes_query(low: int, last: int) -> Select[Any]:
-    query = select(message.c.id, func.length(message.c.raw).label("size"))
-    return query.where(message.c.id > low, message.c.id <= last).order_by(message.c.id).limit(PORTION)
-
-
-def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal, report: Report) -> None:
-    plans = []
-    for row in portion.rows:
-        report.messages += 1
-        if row.id in portion.orphans:
-            text = "the channel is not there any more: its messages are not replayed"
-            report.add("channel", row.channel, row.id, text)
-        elif row.id in portion.links:
-            report.links += 1
-        elif row.disposition == "failed":
-            report.failed += 1  # nothing of it was applied, and its sender was told so
-        else:
+def _replay(portion: Portion, channels: Mapping[str, Channel], journal: Journal, report: Report, take: Take) -> None:
+    """Replays the messages, and takes over those that can not be replayed, all in their order."""
+    plans: list[Plan] = []
+    given: list[int] = []
+    for number, row in portion.in_order():
+        if row is None and number in portion.given:
+            _commit(journal, plans)
+            given.append(number)
+            report.given += 1
+            continue
+        take(given)
+        given.clear()
+        if row is None:
+            report.add("body", "", number, str(portion.lost[number]))
+        elif _is_replayed(row, portion, report):
             plans.append(planned_again(row, channels[row.channel], report))
+    take(given)
+    _commit(journal, plans)
+
+
+def _is_replayed(row: Replayed, portion: Portion, report: Report) -> bool:
+    """False for what is counted instead."""
+    report.messages += 1
+    if row.id in portion.orphans:
+        text = "the channel is not there any more: its messages are not replayed"
+        report.add("channel", row.channel, row.id, text)
+    elif row.id in portion.links:
+        report.links += 1
+    elif row.disposition == "failed":
+        report.failed += 1  # nothing of it was applied, and its sender was told so
+    else:
+        return True
+    return False
+
+
+def _commit(journal: Journal, plans: list[Plan]) -> None:
     if plans:
         journal.commit(plans)
+        plans.clear()
 
 
-def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
+def planned_again(row: Replayed, channel: Channel, report: Report) -> Plan:
     """The plan of a stored message as it was made when it came, under the version of the channel that it keeps.
 
     No bytes of it are stored a second time.
@@ -273,7 +229,7 @@ def planned_again(row: Row[Any], channel: Channel, report: Report) -> Plan:
     return planned._replace(raw=b"", shaping=shaping, link=None)
 
 
-def _shaped(row: Row[Any], channel: Channel) -> Shaped | None:
+def _shaped(row: Replayed, channel: Channel) -> Shaped | None:
     """What steps made of a stored message when it came. They are not run again: tables and functions change."""
     found = json.loads(row.findings) if row.findings else []
     fault = next((each for each in found if each["rule"] in (REFUSED, FAILED)), None)
@@ -284,7 +240,7 @@ def _shaped(row: Row[Any], channel: Channel) -> Shaped | None:
     return Shaped(row.raw) if channel.file.steps else None
 
 
-def _broken_off(row: Row[Any]) -> str:
+def _broken_off(row: Replayed) -> str:
     """Why the listener refused a frame that it did not have whole; empty for a message that was judged.
 
     The archive has the bytes that came, and these alone may read like a whole message.
@@ -293,7 +249,7 @@ def _broken_off(row: Row[Any]) -> str:
     return found[0]["text"] if len(found) == 1 and (found[0]["rule"], found[0]["path"]) == ("protocol.207", "") else ""
 
 
-def _other_certificate(row: Row[Any]) -> bool:
+def _other_certificate(row: Replayed) -> bool:
     """Was a message refused for the certificate that it came under?"""
     found = json.loads(row.findings) if row.findings and row.disposition == "refused" else []
     return [each["text"] for each in found] == [OTHER_CERTIFICATE.text]
@@ -302,7 +258,7 @@ def _other_certificate(row: Row[Any]) -> bool:
 def _compare(portion: Portion, live: Connection, rebuilt: Connection, report: Report) -> None:
     verdicts = {row.id: row for row in rebuilt.execute(_verdicts_query(portion.low, portion.high))}
     for row in live.execute(_verdicts_query(portion.low, portion.high)):
-        if row.id in portion.orphans or row.id in portion.links or row.disposition == "failed":
+        if row.id in portion.skipped or row.disposition == "failed":
             continue
         other = verdicts.get(row.id)
         if other is None:
@@ -330,7 +286,7 @@ def _verdict(row: Row[Any]) -> str:
 
 def _versions(connection: Connection, portion: Portion) -> dict[tuple[str, int], Row[Any]]:
     rows = connection.execute(_versions_query(portion.low, portion.high))
-    return {(row.key, row.version): row for row in rows if row.message_id not in portion.orphans}
+    return {(row.key, row.version): row for row in rows if row.message_id not in portion.without_versions}
 
 
 def _versions_query(low: int, high: int) -> Select[Any]:

@@ -1,6 +1,6 @@
 """What belongs to a message: its deliveries, and the messages that ask, answer, repeat it or touch what it touched.
 
-Imports sqlalchemy, domain.clock, flow, store.archive and the tables only.
+Imports sqlalchemy, domain.clock, flow, store.archive, store.bodies and the tables only.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from hl7auth.domain.clock import iso_time
 from hl7auth.flow.indexed import folded
 from hl7auth.store.archive import Entry
+from hl7auth.store.bodies import BodyFault, sealed_answer
 from hl7auth.store.deliveries import run
 
 MOST_RELATED = 50
@@ -67,10 +68,19 @@ def deliveries_of(connection: Connection, message_id: int) -> list[Entry]:
             "queued_at": iso_time(row.queued_at),
             "settled_at": iso_time(row.settled_at) if row.settled_at is not None else None,
             "reason": row.reason,
-            "answer": bytes(row.answer).decode("utf-8", "replace") if row.answer is not None else None,
+            "answer": _answer(connection, message_id, row),
         }
         for row in run(connection, _DELIVERIES, (message_id, MOST_RELATED))
     ]
+
+
+def _answer(connection: Connection, message_id: int, row: Any) -> str | None:
+    """What came back; where it is lost with its pack, why."""
+    try:
+        found = row.answer if row.answer is not None else sealed_answer(connection, message_id, row.id)
+    except BodyFault as fault:
+        return f"({fault})"
+    return bytes(found).decode("utf-8", "replace") if found is not None else None
 
 
 def _entry(row: Any, kind: str) -> Entry:

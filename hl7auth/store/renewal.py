@@ -16,18 +16,8 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.journal import Journal
-from hl7auth.store.rebuild import (
-    BEFORE_ALL,
-    Portion,
-    Progress,
-    Report,
-    extent,
-    planned_again,
-    portion_after,
-    reader,
-    scratch,
-    silent,
-)  # fmt: skip
+from hl7auth.store.portions import BEFORE_ALL, Portion, extent, portion_after
+from hl7auth.store.rebuild import Progress, Report, planned_again, reader, scratch, silent
 from hl7auth.store.schema import authorization_version as versions
 
 _AT_ONCE = 500
@@ -58,7 +48,7 @@ def renew(live: Engine, channels: Mapping[str, Channel], moved: Progress = silen
             while (portion := portion_after(connection, low, last, channels)) is not None:
                 connection.rollback()
                 applied += _applied(portion, channels, journal)
-                low, done = portion.high, done + len(portion.rows)
+                low, done = portion.high, done + portion.messages
                 moved(done, total)
             journal.close()
         with connect(live) as writing, writing.begin(), connect(engine) as rebuilt:
@@ -70,6 +60,8 @@ def renew(live: Engine, channels: Mapping[str, Channel], moved: Progress = silen
 
 
 def _applied(portion: Portion, channels: Mapping[str, Channel], journal: Journal) -> int:
+    for fault in portion.lost.values():
+        raise UserError(f"{fault}; nothing was changed")
     accepted = [row for row in portion.rows if row.disposition == Disposition.ACCEPTED]
     for row in accepted:
         if row.id in portion.orphans:

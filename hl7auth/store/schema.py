@@ -51,8 +51,11 @@ message = Table(
     Column("shaped", LargeBinary),
     # the version of the channel that it ran under; none for messages older than this column
     Column("channel_version", Text),
+    # where its bodies are: a row of the table of packs, or NULL for this one; `raw` is empty then, the others NULL
+    Column("pack", BigInteger),
     # one index for "was this very message here before", for look-up by control id, and for the strict duplicate rule
     Index("message_control_id", "control_id", "digest"),
+    Index("message_pack", "pack", sqlite_where=text("pack IS NOT NULL"), postgresql_where=text("pack IS NOT NULL")),
     # what support asks by, each newest first; of dispositions only those that are worth looking for
     Index("message_received", "received_at"),
     Index("message_channel", "channel", "id"),

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row
 from hl7auth.errors import Fault
 from hl7auth.flow.indexed import folded, read_place, values_at
 from hl7auth.store.archive import LISTED, Entry, message_entry
+from hl7auth.store.bodies import BodyFault, sealed_bodies
 from hl7auth.store.deliveries import run
 from hl7auth.store.indexing import mark
 from hl7auth.store.search_tests import Test, other_fields, tests_of, time_bounds
@@ -27,6 +28,8 @@ MOST_READ = 10_000
 _CHUNK = 250
 _ENOUGH = 1_000
 """An index that gives no more than that is as good as any."""
+_MOST_NOTES = 10
+_DROPPED = "some messages were not read, for retention has dropped their bodies"
 _LISTED = ", ".join(f"m.{each.name}" for each in LISTED)
 
 
@@ -168,18 +171,31 @@ def _paged(
         more = rows[query.limit - 1].id if len(rows) > query.limit else None
         return Page([message_entry(row) for row in rows[: query.limit]], more, 0, tuple(notes))
     found: list[Entry] = []
-    read, before = 0, query.before
+    read, before, told = 0, query.before, list(notes)
     while rows := _select(connection, query, tests, after, before, _CHUNK, body=True):
         for row in rows:
             read, before = read + 1, row.id
-            if fits(bytes(row.raw)):
+            if fits(_raw(connection, row, told)):
                 found.append(message_entry(row))
             if len(found) >= query.limit or read >= MOST_READ:
                 said = f"{read} messages were read; the next page goes on from there"
-                return Page(found, before, read, (*notes, said) if read >= MOST_READ else tuple(notes))
+                return Page(found, before, read, (*told, said) if read >= MOST_READ else tuple(told))
         if len(rows) < _CHUNK:
             break
-    return Page(found, None, read, tuple(notes))
+    return Page(found, None, read, tuple(told))
+
+
+def _raw(connection: Connection, row: Row[Any], notes: list[str]) -> bytes:
+    """What came, from its pack where it is sealed; nothing where it is lost, and a note that says so."""
+    if row.pack is None:
+        return bytes(row.raw)
+    try:
+        return sealed_bodies(connection, row.pack, row.id).raw
+    except BodyFault as fault:
+        note = _DROPPED if fault.dropped else str(fault)
+        if note not in notes and len(notes) < _MOST_NOTES:
+            notes.append(note)
+        return b""
 
 
 def _select(
@@ -208,7 +224,7 @@ def _select(
         where.append(test.clause)
         values += test.values
     table = f"({first.source}) d CROSS JOIN message m" if first else "message m"
-    sql = f"SELECT {_LISTED}{', m.raw' if body else ''} FROM {table}"
+    sql = f"SELECT {_LISTED}{', m.raw, m.pack' if body else ''} FROM {table}"
     sql += f" WHERE {' AND '.join(where)}" if where else ""
     return list(run(connection, f"{sql} ORDER BY {key} DESC LIMIT {{p}}", (*values, limit)))
 

@@ -12,6 +12,7 @@ from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import refuse_frame
 from hl7auth.store import journal as journals
+from hl7auth.store import portions
 from hl7auth.store import rebuild as rebuilding
 from hl7auth.store.rebuild import Report, rebuild
 from tests.messages import ASKED, VISIT, answer, channel, granted, request, shipped_channel
@@ -123,8 +124,8 @@ def test_the_size_of_portions_makes_no_difference(
 ) -> None:
     store = Store(tmp_path)
     store.send(*samples()[:30])
-    monkeypatch.setattr(rebuilding, "PORTION", portion)
-    monkeypatch.setattr(rebuilding, "PORTION_BYTES", room)
+    monkeypatch.setattr(portions, "PORTION", portion)
+    monkeypatch.setattr(portions, "PORTION_BYTES", room)
     moved: list[tuple[int, int]] = []
     report = rebuild(store.engine, {store.channel.name: store.channel}, lambda done, total: moved.append((done, total)))
     assert found(report) == []
@@ -245,7 +246,7 @@ def test_no_room_for_the_rebuild_is_a_sentence(store: Store, monkeypatch: pytest
 
 def test_no_portion_reads_a_whole_table(store: Store) -> None:
     queries = [
-        rebuilding._sizes_query(1, 9), rebuilding._verdicts_query(1, 9), rebuilding._versions_query(1, 9),
+        portions._sizes_query(1, 9), rebuilding._verdicts_query(1, 9), rebuilding._versions_query(1, 9),
     ]  # fmt: skip
     with store.reading() as connection:
         for query in queries:

@@ -1,0 +1,195 @@
+"""What sealing brings and costs: ratio, rate, and the time of `message show` from a pack; prints one JSON document.
+
+Imports the standard library, the template beside it, and hl7auth's flow and store.
+
+    python -m benchmarks.archive [--messages N] [--folder DIR]
+
+N requests of the benchmark's template with other people, dates, diagnoses and numbers in each are taken in by the real
+journal as one day's traffic, answered, and sealed with their replies. `share` is the pack's size over that of its
+bodies; `show_ms` opens one message at a time in a process that has nothing open yet, and in one that has.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hl7auth.flow.channel import find_channel
+from hl7auth.flow.intake import plan
+from hl7auth.store.archive import read_message
+from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.journal import Journal
+from hl7auth.store.pack_list import verify_packs
+from hl7auth.store.sealable import DAY
+from hl7auth.store.sealing import Sealing, seal
+
+if TYPE_CHECKING or __package__:
+    from .template import TEMPLATE, message
+else:  # run by path: this folder is on sys.path, its parent need not be
+    from template import TEMPLATE, message
+
+START = 20_513 * DAY
+"""A day of March 2026."""
+_GIVEN = [
+    "Ada",
+    "Ivo",
+    "Noor",
+    "Tove",
+    "Samir",
+    "Joost",
+    "Lena",
+    "Mila",
+    "Omar",
+    "Petra",
+    "Quin",
+    "Rosa",
+    "Sven",
+    "Tara",
+    "Uwe",
+    "Vera",
+    "Wim",
+    "Yara",
+    "Zeno",
+    "Bram",
+]
+_FAMILY = [
+    "Moss",
+    "Quill",
+    "Reed",
+    "Okon",
+    "Lind",
+    "Faro",
+    "Alder",
+    "Brook",
+    "Castel",
+    "Drum",
+    "Ember",
+    "Fell",
+    "Grove",
+    "Hollis",
+    "Inder",
+    "Kestrel",
+    "Larch",
+]
+_ENDS = ("", "son", "man", "berg", "field", "er")
+_KNEES = (
+    "M17.11^Osteoarthritis, right knee", "M17.12^Osteoarthritis, left knee", "S83.511A^Sprain, right knee",
+    "M23.21^Derangement of meniscus",
+)  # fmt: skip
+
+
+def varied(chance: random.Random) -> str:
+    """The template with another patient, provider, address, time, diagnosis and accounts."""
+
+    def digits(count: int) -> str:
+        return "".join(chance.choice("0123456789") for _ in range(count))
+
+    def person() -> str:
+        return f"{chance.choice(_FAMILY)}{chance.choice(_ENDS)}^{chance.choice(_GIVEN)}"
+
+    born = f"{chance.randint(1930, 2015)}{chance.randint(1, 12):02}{chance.randint(1, 28):02}"
+    at = f"20260304{chance.randint(0, 23):02}{chance.randint(0, 59):02}{chance.randint(0, 59):02}"
+    others = {
+        "Vandermeer^Joost": person(), "Okonkwo^Adaeze": person(), "19710822": born, "20260304093015": at,
+        "231 Alder Street": f"{chance.randint(1, 999)} {chance.choice(_FAMILY)} Street", "HC20417": f"HC{digits(5)}",
+        "802^5550112": f"802^{digits(7)}", "ACC77120": f"ACC{digits(5)}", "GRP5521": f"GRP{digits(4)}",
+        "ORD8815": f"ORD{digits(4)}", "M17.11^Osteoarthritis, right knee": chance.choice(_KNEES),
+        "Pain at rest": f"Pain for {digits(2)} weeks",
+    }  # fmt: skip
+    text = TEMPLATE
+    for before, after in others.items():
+        text = text.replace(before, after)
+    return text
+
+
+def fill(url: str, count: int) -> float:
+    """Takes in that many messages; the seconds that it took."""
+    engine = open_database(url)
+    upgrade(engine)
+    journal, channel, new_id = Journal(engine), find_channel("referral-intake"), itertools.count(1).__next__
+    chance, began = random.Random(7), time.perf_counter()
+    for at in range(0, count, 250):
+        plans = [
+            plan(message(varied(chance), n, "ARC"), channel, START + n * (DAY // count), new_id)
+            for n in range(at, min(at + 250, count))
+        ]
+        journal.commit(plans)
+        # a request that waits for its decision is not sealed: here they are decided
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE authorization_version SET status = 'approved'")
+    journal.close()
+    engine.dispose()
+    return time.perf_counter() - began
+
+
+def shown(url: str) -> list[float]:
+    """Milliseconds to read single messages here and there, the first with nothing open."""
+    found, engine, chance = list[float](), open_database(url), random.Random(3)
+    with engine.connect() as connection:
+        ids = list(connection.exec_driver_sql("SELECT id FROM message").scalars())
+        for message_id in chance.sample(ids, 50):
+            began = time.perf_counter()
+            entry = read_message(connection, message_id)
+            found.append((time.perf_counter() - began) * 1000)
+            if entry["raw"] is None:
+                raise RuntimeError(entry["lost"])
+    engine.dispose()
+    return found
+
+
+def command(url: str) -> float:
+    """Seconds of `hl7auth message show` as a command, the start of Python in it."""
+    engine = open_database(url)
+    with engine.connect() as connection:
+        number = connection.exec_driver_sql("SELECT max(id) FROM message").scalar_one()
+    engine.dispose()
+    began = time.perf_counter()
+    words = [sys.executable, "-m", "hl7auth", "message", "show", str(number), "--database", url]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def measure(count: int, folder: Path) -> dict[str, float | int]:
+    """All figures."""
+    url = f"sqlite:///{folder / 'store.db'}"
+    filled = fill(url, count)
+    engine = open_database(url)
+    began = time.perf_counter()
+    done = seal(engine, Sealing(START // DAY + 9, None, "", "benchmark", START + 9 * DAY))
+    sealing = time.perf_counter() - began
+    began = time.perf_counter()
+    with engine.connect() as connection:
+        faults = [fault for each in verify_packs(connection, None) for fault in each["faults"]]
+    verifying = time.perf_counter() - began
+    engine.dispose()
+    if faults or sum(each.sealed for each in done) != count:
+        raise RuntimeError(f"not all was sealed: {faults or done}")
+    times, size, bodies = shown(url), sum(each.bytes for each in done), sum(each.body_bytes for each in done)
+    return {
+        "messages": count, "body_bytes": bodies, "pack_bytes": size, "share": round(size / bodies, 4),
+        "bytes_per_message": round(size / count), "taken_in_seconds": round(filled, 1),
+        "sealed_per_second": round(count / sealing), "verified_per_second": round(count / verifying),
+        "show_first_ms": round(times[0], 2), "show_median_ms": round(statistics.median(times[1:]), 2),
+        "show_most_ms": round(max(times), 2), "command_seconds": round(command(url), 2),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """The command."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    arguments.add_argument("--messages", type=int, default=20_000)
+    arguments.add_argument("--folder", type=Path)
+    asked = arguments.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        print(json.dumps(measure(asked.messages, Path(folder)), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The commands of the archive: sealing, verifying, holding, and exports that other programs read."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from hl7auth.store import bodies
+from hl7auth.store.database import HEAD
+from hl7auth.wire.batch import split
+from tests.cli.inline import run
+from tests.store.sealed import FIRST, asked, busy, packs, sealed
+from tests.store.stored import Store
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command looks at packs as a process of its own does."""
+    monkeypatch.setattr(bodies, "_PACKS_OPEN", 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Three days; the first of them sealed."""
+    store = busy(tmp_path, 20)
+    store.change("CREATE TABLE alembic_version (version_num TEXT)")
+    store.change(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+    sealed(store, before=FIRST + 1)
+    store.close()
+    return store
+
+
+def raws() -> list[bytes]:
+    return [raw for number in range(20) for raw in asked(f"C{number}", f"PA{number}")]
+
+
+def test_seal_list_and_verify(store: Store, tmp_path: Path) -> None:
+    done = run("archive", "seal", "--format", "json", database=store.url)
+    assert [(each["day"], each["sealed"]) for each in done.document] == [("2026-03-02", 24), ("2026-03-03", 2)]
+    assert run("archive", "seal", database=store.url).out == "nothing to seal\n"
+    assert "3 of 3 pack(s) good, 40 message(s)" in run("archive", "verify", database=store.url).out
+    path = tmp_path / "archive" / packs(tmp_path)[1]
+    path.write_bytes(path.read_bytes()[:-9])
+    bad = run("archive", "verify", database=store.url)
+    assert (bad.code, "is no whole pack" in bad.out, "2 of 3 pack(s) good" in bad.out) == (1, True, True)
+    late = run("archive", "seal", "--before", "2999-01-01", database=store.url)
+    assert (late.code, late.err) == (2, "hl7auth: --before 2999-01-01: the days before it are not over\n")
+    odd = run("archive", "seal", "--before", "tomorrow", database=store.url)
+    assert (odd.code, odd.err) == (2, "hl7auth: 'tomorrow' is no date: write it as 2026-03-01\n")
+
+
+def test_a_lost_body_is_told_beside_what_is_known(store: Store, tmp_path: Path) -> None:
+    for name in packs(tmp_path):
+        (tmp_path / "archive" / name).unlink()
+    shown = run("message", "show", "1", database=store.url)
+    assert shown.code == 1
+    assert "message 1  RQA^I08  C0" in shown.out
+    assert "can not be had" in shown.out
+    ended = run("archive", "export", "--to", str(tmp_path / "out.hl7"), "--as", "batch", database=store.url)
+    assert (ended.code, "can not be had" in ended.err) == (2, True)
+    assert not (tmp_path / "out.hl7").exists()
+
+
+def test_holds_are_placed_released_and_on_the_record(store: Store) -> None:
+    words = ("referral-intake", "--from", "2026-03-01", "--reason", "audit", "--by", "ada")
+    assert run("archive", "hold", *words, database=store.url).out == "hold 1 on referral-intake\n"
+    assert [each["held"] for each in run("archive", "list", "--format", "json", database=store.url).document] == [True]
+    assert run("archive", "release", "1", "--reason", "over", database=store.url).out == "hold 1 is released\n"
+    again = run("archive", "release", "1", "--reason", "over", database=store.url)
+    assert (again.code, again.err) == (2, "hl7auth: hold 1 was released already\n")
+    record = run("archive", "list", "--record", "--format", "json", database=store.url).document
+    assert [(each["action"], each["by"]) for each in record[:2]] == [("seal", "ada"), ("hold", "ada")]
+    (held,) = run("archive", "list", "--holds", "--format", "json", database=store.url).document
+    assert (held["from"], held["to"], held["release_reason"]) == ("2026-03-01", None, "over")
+    assert run("archive", "hold", "x", "--reason", " ", database=store.url).code == 2
+    days = ("--from", "2026-02-02", "--to", "2026-02-01")
+    assert run("archive", "hold", "x", "--reason", "y", *days, database=store.url).code == 2
+
+
+def test_exports_hold_every_message_as_it_came(store: Store, tmp_path: Path) -> None:
+    for form, name in (("folder", "out"), ("batch", "out.hl7"), ("zip", "out.zip"), ("parquet", "out.parquet")):
+        done = run(
+            "archive", "export", "--to", str(tmp_path / name), "--as", form, "--format", "json", database=store.url
+        )
+        assert (done.code, done.document["written"]) == (0, 40), done.err
+    assert [(tmp_path / "out" / f"{number}.hl7").read_bytes() for number in range(1, 41)] == raws()
+    batch = split((tmp_path / "out.hl7").read_bytes())
+    assert (batch.messages, batch.notes) == (raws(), ())
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert [archive.read(f"{number}.hl7") for number in range(1, 41)] == raws()
+        lines = archive.read("messages.jsonl").decode().splitlines()
+        assert [json.loads(line)["id"] for line in lines] == [str(number) for number in range(1, 41)]
+    rows = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["raw"] for row in rows] == raws()
+    assert rows[0]["received_at"].isoformat() == "2026-03-01T10:00:00+00:00"
+    again = run("archive", "export", "--to", str(tmp_path / "out.zip"), "--as", "zip", database=store.url)
+    assert (again.code, "is there already" in again.err) == (2, True)
+    some = run("archive", "export", "--to", str(tmp_path / "few"), "--control-id", "C3", database=store.url)
+    assert some.out == f"1 of 1 message(s) written to {tmp_path / 'few'}\n"
