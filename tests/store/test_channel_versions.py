@@ -9,14 +9,14 @@ import pytest
 
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel, load_channel
-from hl7auth.flow.intake import Plan, plan
+from hl7auth.flow.intake import Plan
 from hl7auth.resources import shipped
 from hl7auth.rules import edition
 from hl7auth.rules.compiled import keep_editions
 from hl7auth.rules.edition import known_editions
 from hl7auth.store.archive import read_message
 from hl7auth.store.channel_versions import list_versions, read_version, record_versions
-from hl7auth.store.rebuild import rebuild
+from hl7auth.store.rebuild import planned_again, rebuild
 from tests.engine import request
 from tests.store.stored import START, Store
 
@@ -107,11 +107,12 @@ def test_a_rebuild_keeps_it_too(store: Store, tmp_path: Path, monkeypatch: pytes
     store.change("UPDATE message SET channel_version = NULL WHERE id = 3")
     seen: list[str] = []
 
-    def spy(raw: bytes, on: Channel, *rest: Any, **more: Any) -> Plan:
-        seen.append(on.version)
-        return plan(raw, on, *rest, **more)
+    def spy(*given: Any) -> Plan:
+        planned = planned_again(*given)
+        seen.append(planned.channel.version)
+        return planned
 
-    monkeypatch.setattr("hl7auth.store.rebuild.plan", spy)
+    monkeypatch.setattr("hl7auth.store.rebuild.planned_again", spy)
     report = rebuild(store.engine, {"north": two})
     assert seen == [one.version, two.version, ""]
     assert (report.equal, report.other_version) == (True, 1)
