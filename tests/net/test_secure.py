@@ -248,8 +248,8 @@ def test_a_hello_without_end_is_not_kept(site: Site) -> None:
 def test_connections_in_their_handshake_count_as_connections(site: Site) -> None:
     server = site.start(PLAIN + "limits: {connections: 1}\n")
     first = site.bare(server)
-    second = site.bare(server)
-    assert ended(second)
+    with suppress(ConnectionResetError):  # it may be refused before the connection is seen to stand
+        assert ended(site.bare(server))
     assert server.refused()[0][0] == "too many"
     first.socket = site.context().wrap_socket(first.socket, server_hostname="north.example")
     assert first.ask(request("C1")) == "AA C1"

@@ -117,8 +117,10 @@ BREAKS: dict[str, tuple[str, str]] = {
     ),
     "a version is missing": ("UPDATE authorization_version SET version = 3 WHERE key = '{1}'", "version 3 behind"),
     "it is there twice": (
-        "INSERT INTO message SELECT id + 1000000, channel, received_at, peer, control_id, digest, message_type,"
-        " trigger_event, version, sender, facility, disposition, code, duplicate_of, raw, accept_ack, reply, findings"
+        "INSERT INTO message (id, channel, received_at, peer, control_id, digest, message_type, trigger_event, version,"
+        " sender, facility, disposition, code, raw)"
+        " SELECT id + 1000000, channel, received_at, peer, control_id, digest, message_type,"
+        " trigger_event, version, sender, facility, disposition, code, raw"
         " FROM message WHERE control_id = '{0}'",
         "accepted twice",
     ),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hl7auth.flow.channel import ChannelFile
 from hl7auth.rules.strict_yaml import load
 from hl7auth.steps.model import STEPS, StepsFile, verb_of
 from hl7auth.steps.reference import EXAMPLES, page
@@ -28,7 +29,8 @@ def test_the_steps_of_the_howto_are_read(tmp_path: Path) -> None:
     for block in blocks:
         path = tmp_path / "own.yaml"
         path.write_text(block.partition("```")[0])
-        assert load(path, StepsFile).steps
+        model: type[StepsFile | ChannelFile] = ChannelFile if block.startswith("channel:") else StepsFile
+        assert load(path, model).steps
 
 
 def test_every_key_has_a_meaning_on_the_page() -> None:
