@@ -130,7 +130,12 @@ class Intake:
             self._waits_since = None
         self.board.committed(len(planned))
         for (sender, _), outcome in zip(planned, outcomes, strict=True):
-            sender.answer(outcome)
+            try:
+                sender.answer(outcome)
+            except Exception:
+                # a fault of ours with one connection takes no reply from the others
+                log("answer.failed", "a reply could not be sent", level=logging.ERROR, error=True,
+                    message=outcome.plan.message_id)  # fmt: skip
 
     def plan_waiting(self) -> None:
         """Plans all that waits, as the channels are now: before one of them becomes another."""

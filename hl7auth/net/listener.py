@@ -99,6 +99,7 @@ class MllpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802, ARG002 - Twisted's name
         """What was received whole is still committed; there is only nobody left to tell."""
+        self._send_now = None  # there is no socket any more: to write to it would raise, in the middle of a commit
         self._timers.cancel_all()
         self._owner.intake.waiting_bytes -= self._held
         self._held = 0

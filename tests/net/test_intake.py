@@ -125,3 +125,24 @@ def test_a_ring_that_came_for_nothing_does_no_harm(pair: list[Process]) -> None:
     other.turn.give_back()
     one.turn.doRead()
     assert one.answered == [Disposition.ACCEPTED]
+
+
+class Broken(Process):
+    def answer(self, outcome: Outcome) -> None:
+        raise AttributeError("socket")
+
+
+def test_a_connection_that_can_not_be_answered_takes_no_reply_from_the_others(
+    tmp_path: Path, bell: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    sound, broken = Process(tmp_path, bell), Broken(tmp_path, bell)
+    broken.intake.new_id = sound.intake.new_id
+    try:
+        sound.intake.submit(broken, Frame(request("A")))
+        sound.intake.submit(sound, Frame(request("B")))
+        sound.clock.advance(0)
+        assert sound.answered == [Disposition.ACCEPTED]
+        assert "a reply could not be sent" in caplog.messages
+    finally:
+        sound.close()
+        broken.close()
