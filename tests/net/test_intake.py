@@ -129,7 +129,7 @@ def test_a_ring_that_came_for_nothing_does_no_harm(pair: list[Process]) -> None:
 
 class Broken(Process):
     def answer(self, outcome: Outcome) -> None:
-        raise AttributeError("socket")
+        raise AttributeError(f"no socket for {outcome.code}")
 
 
 def test_a_connection_that_can_not_be_answered_takes_no_reply_from_the_others(
