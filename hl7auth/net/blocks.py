@@ -56,7 +56,10 @@ class Blocks:
         self.peer = line.peer
         self.plan, self.count, self.hold = line.plan, line.count, line.hold
         self.release, self.give_up = line.release, line.give_up
-        self._courier = Courier(write, intake.reactor, channel.name, commits=agreed.commit_blocks)
+        self._courier = Courier(
+            write, intake.reactor, channel.name, commits=agreed.commit_blocks,
+            too_many=lambda: line.give_up(Ending.MEMORY),
+        )  # fmt: skip
         self._batches = Batches(self, channel, intake, queue, self._courier) if agreed.batches == "take" else None
         self._came_whole: deque[bool] = deque()
 

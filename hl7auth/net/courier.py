@@ -19,6 +19,9 @@ ACK, NAK = b"\x06", b"\x15"
 COMMIT_SECONDS = 10.0
 """How long the peer may take to commit a reply; then the next one goes out all the same."""
 
+MAX_WAITING = 16 * 1024 * 1024
+"""Bytes of replies that wait for a peer which commits none: with more of them the connection ends, with all replies."""
+
 MAX_TIMES = 3
 """How often a reply is sent that is answered by NAK; it stays stored, and its message may be sent again."""
 
@@ -26,8 +29,19 @@ MAX_TIMES = 3
 class Courier:
     """Sends blocks. Without `commits` (release 1) there are no commit blocks, and nothing is waited for."""
 
-    def __init__(self, write: Callable[[bytes], None], clock: Clock, channel: str, *, commits: bool) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        clock: Clock,
+        channel: str,
+        *,
+        commits: bool,
+        too_many: Callable[[], None] = lambda: None,
+    ) -> None:
         self.commits = commits
+        self._too_many = too_many
+        self._bytes = 0
+        self._over = False
         self._write = write
         self._clock = clock
         self._channel = channel
@@ -48,7 +62,11 @@ class Courier:
                 self._write(b"".join([frame(reply) for reply in replies]))
             return
         self._waiting.extend(replies)
+        self._bytes += sum(map(len, replies))
         self._next()
+        if self._bytes > MAX_WAITING and not self._over:
+            self._over = True
+            self._too_many()
 
     def committed(self, mark: bytes) -> None:
         """A commit block of the peer came: about the reply that is under way, or about nothing."""
@@ -70,6 +88,7 @@ class Courier:
         if self._waiting:
             self._write(b"".join([frame(reply) for reply in self._waiting]))
             self._waiting.clear()
+            self._bytes = 0
 
     def close(self) -> None:
         """The connection is gone."""
@@ -84,6 +103,7 @@ class Courier:
     def _next(self) -> None:
         if self._under_way is None and self._waiting:
             self._under_way, self._times = self._waiting.popleft(), 0
+            self._bytes -= len(self._under_way)
             self._send()
 
     def _send(self) -> None:

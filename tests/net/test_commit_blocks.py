@@ -138,3 +138,18 @@ def test_without_the_key_commit_blocks_are_read_and_never_answered(make: MakeBen
     bench.settle()
     assert shown(replies(transport)) == ["AA A"]
     assert bench.intake.waiting == 0
+
+
+def test_replies_for_a_peer_that_commits_none_are_bounded(make: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "MAX_WAITING", 1_000)
+    bench = make(commit_blocks="true")
+    connection, transport = bench.open()
+    sent = 0
+    while not transport.disconnecting and sent < 20:
+        connection.dataReceived(frame(request(f"C{sent}")))
+        bench.settle()
+        sent += 1
+    # the end comes long before the twentieth, and with a reply to everything that was sent
+    answered = [text for text in shown(replies(transport)) if text.startswith("AA")]
+    assert 2 < sent < 20
+    assert answered == [f"AA C{number}" for number in range(sent)]
