@@ -82,7 +82,8 @@ def objection(line: bytes, found: int) -> str:
     if not said or (said.isdigit() and said.lstrip(b"0") == str(found or "").encode()):
         return ""
     things = "messages" if name == "BTS" else "batches"
-    return f"{name}-1 says {said[:20].decode('ascii', 'replace')} {things}, {found} found"
+    shown = "".join(char if char.isprintable() else "?" for char in said[:20].decode("ascii", "replace"))
+    return f"{name}-1 says {shown} {things}, {found} found"
 
 
 def pieces(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hl7auth.wire.batch import Batch, split, split_blocks
+from hl7auth.wire.batch import Batch, objection, split, split_blocks
 from hl7auth.wire.framing import FS, VT, frame
 
 BOM = b"\xef\xbb\xbf"
@@ -242,3 +242,7 @@ class TestBlocks:
     def test_any_lines_in_any_blocks(self, tokens: list[bytes], sizes: list[int]) -> None:
         data = b"".join(tokens)
         assert together(list(split_blocks(cut(data, sizes)))) == split(data)
+
+
+def test_control_characters_of_a_count_are_not_told() -> None:
+    assert objection(b"BTS|\x00\x0b\x1b2|x", 1) == "BTS-1 says ???2 messages, 1 found"
