@@ -92,7 +92,7 @@ def test_workers_take_no_connections_but_plain_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?uri=true"])
 def test_workers_need_a_database_that_they_can_share(tmp_path: Path, database: str) -> None:
-    with pytest.raises(UserError, match="several workers need a SQLite file"):
+    with pytest.raises(UserError, match="several workers need a database that they can share"):
         parent(tmp_path, "tcp:0", database)
 
 

@@ -28,7 +28,7 @@ from hl7auth.observe import ids, log, now
 from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
-from hl7auth.store.turn import Turn
+from hl7auth.store.turn import turn_of
 
 
 class Parent:
@@ -49,14 +49,14 @@ class Parent:
         self._numbers = Numbers(channels, self._size)
         self._ports = Ports(reactor, plain_endpoint_of)
         self._engine = open_database(database)
-        self._lock = Turn(self._engine)
+        self._lock = turn_of(self._engine)
         upgrade(self._engine)
         forget_in_tables(self._engine, channels)
         keep_versions(self._engine, channels, now())
         self._doors: dict[int, Door] = {}
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
-        turn = SharedTurn(reactor, self._lock, *self._workers.bell)
+        turn = None if self._lock is None else SharedTurn(reactor, self._lock, *self._workers.bell)
         self._outgoing = outgoing_of(reactor, self._engine, channels, turn)
         self._board = Board(self._size)
         # what destinations bring back is taken in here, by a writer like those of the workers
@@ -129,7 +129,8 @@ class Parent:
         if self._seen is not None:
             await self._seen.stop()
         self._engine.dispose()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _open(self, number: int, channel: Channel, new: Port | None) -> None:
         door = self._doors.get(number)

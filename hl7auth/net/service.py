@@ -33,7 +33,7 @@ from hl7auth.store.database import open_database, require_current, upgrade
 from hl7auth.store.forwards import Forwards
 from hl7auth.store.journal import Journal
 from hl7auth.store.links import overdue
-from hl7auth.store.turn import Turn
+from hl7auth.store.turn import turn_of
 
 GRACE_SECONDS = 5.0
 """How long connections get, at the end, to take the replies of what was received."""
@@ -59,7 +59,7 @@ class Service:
             keep_versions(self._engine, list(channels.values()), now())
         else:
             require_current(self._engine)
-        self._lock = None if worker is None else Turn(self._engine)
+        self._lock = None if worker is None else turn_of(self._engine)
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
         new_id = ids(worker=worker)
         self._journal = Journal(self._engine, new_id if worker is not None else None)

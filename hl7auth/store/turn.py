@@ -17,14 +17,20 @@ SUFFIX = "-turn"
 """The lock file is named like SQLite's own companions, `-wal` and `-shm`."""
 
 
+def turn_of(engine: Engine) -> "Turn | None":
+    """The turn of this process; None for a server, which has writers wait for each other wherever they run
+    (database.lock_writers). Raises UserError as Turn does."""
+    return Turn(engine) if engine.dialect.name == "sqlite" else None
+
+
 class Turn:
     """The turn of this process. Opens the lock file; raises UserError where a database has none to share."""
 
     def __init__(self, engine: Engine) -> None:
         database = engine.url.database or ""
-        if engine.dialect.name != "sqlite" or database in ("", ":memory:") or database.startswith("file:"):
+        if database in ("", ":memory:") or database.startswith("file:"):
             shown = engine.url.render_as_string()
-            raise UserError(f"several workers need a SQLite file as their database, and '{shown}' is none: --workers 1")
+            raise UserError(f"several workers need a database that they can share, and '{shown}' is none: --workers 1")
         path = database + SUFFIX
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
