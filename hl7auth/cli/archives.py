@@ -1,4 +1,4 @@
-"""archive seal, list, verify, export, hold and release.
+"""archive seal, list, verify, prune, export, hold and release.
 
 Imports typer, cli.common, cli.queue (whose decision it is), and inside the commands the store.
 """
@@ -11,6 +11,7 @@ import typer
 
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
+    ChannelFolder,
     Database,
     Format,
     Limit,
@@ -112,6 +113,37 @@ def verify(
 
 
 @app.command()
+def prune(
+    preview: Annotated[
+        bool, typer.Option("--preview", envvar="HL7AUTH_PREVIEW", help="Only tell what would be dropped.")
+    ] = False,
+    channel: Channel = None,
+    channels: ChannelFolder = None,
+    by: By = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Drop the packs that the `retention` of their channel does not keep any more, whole and for good."""
+    from hl7auth.cli.channel_files import load_folder
+    from hl7auth.errors import UserError
+    from hl7auth.observe import now
+    from hl7auth.store.database import open_database, require_current
+    from hl7auth.store.pruning import Pruning
+    from hl7auth.store.pruning import preview as look
+    from hl7auth.store.pruning import prune as run
+    from hl7auth.store.sealable import DAY
+
+    kept = {each.name: each.file.retention for each in load_folder(channels)}
+    if channel is not None and channel not in kept:
+        raise UserError(f"unknown channel '{channel}' (known: {', '.join(kept)})")
+    kept = {name: each for name, each in kept.items() if channel in (None, name)}
+    engine = open_database(database, create=False)
+    require_current(engine)
+    found = (look if preview else run)(engine, Pruning(kept, now() // DAY, who(by), now()))
+    show([each._asdict() for each in found], output, _pruned)
+
+
+@app.command()
 def hold(
     channel: Annotated[str, typer.Argument(metavar="CHANNEL")],
     reason: Reason,
@@ -194,6 +226,7 @@ _EVENT = ("at", "by", "action", "subject", "detail")
 def _exported(result: dict[str, Any]) -> str:
     lines = ["{written} of {messages} message(s) written to {to}".format(**result)]
     lines += [f"no HL7 message, left out: {', '.join(result['left_out'])}"] if result["left_out"] else []
+    lines += ["{dropped} message(s) were dropped by retention".format(**result)] if result["dropped"] else []
     return "\n".join(lines)
 
 
@@ -205,6 +238,13 @@ def _sealed(each: dict[str, Any]) -> dict[str, Any]:
 def _sealed_text(rows: list[dict[str, Any]]) -> str:
     columns = ("channel", "day", "sealed", "open", "messages", "bytes", "body_bytes", "share")
     return table(rows, columns, "nothing to seal")
+
+
+def _pruned(rows: list[dict[str, Any]]) -> str:
+    lines = [table(rows, ("channel", "day", "messages", "bytes", "state", "hold"), "nothing to drop")]
+    if any(each["state"] == "unsealed" for each in rows):
+        lines.append("what is unsealed stays until `hl7auth archive seal` has moved it to a pack")
+    return "\n".join(lines)
 
 
 def _verified(rows: list[dict[str, Any]]) -> str:

@@ -172,7 +172,12 @@ def _answers(tree: list[dict[str, Any]]) -> str:
 
 
 def _as_received(entry: dict[str, Any]) -> str:
-    return str(entry["lost"]) if "lost" in entry else readable(entry["raw"].encode())
+    return _no_bodies(entry) or readable(entry["raw"].encode())
+
+
+def _no_bodies(entry: dict[str, Any]) -> str:
+    """Why there are no bytes to show; empty where there are."""
+    return str(entry.get("lost") or entry.get("dropped") or "")
 
 
 def _text(entry: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.replies import Replies, placed
+from hl7auth.flow.retention import Retention
 from hl7auth.flow.route import Route
 from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
@@ -132,6 +133,7 @@ class ChannelFile(Strict):
     action: Action = Action()
     order: Order = Order()
     clocks: Clocks = Clocks()
+    retention: Retention = Retention()
     order_by: OrderBy = "authorization"
     destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = {}
     routes: tuple[Route, ...] = ()

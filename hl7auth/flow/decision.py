@@ -44,11 +44,12 @@ class Disposition(StrEnum):
 
 
 class Stored(NamedTuple):
-    """An accepted message that the store has: its id and the replies it got."""
+    """An accepted message that the store has: its id and the replies it got, unless retention has `dropped` these."""
 
     message_id: int
     accept_ack: bytes | None
     reply: bytes | None
+    dropped: bool = False
 
 
 class KnownToChannel(Known, Protocol):
@@ -117,7 +118,7 @@ def _decided(plan: Plan, known: KnownToChannel) -> Outcome:
         return _filtered(plan)
     stored = known.same_message(plan.header.control_id, plan.digest)
     if stored is not None:
-        replies = (stored.accept_ack, stored.reply)
+        replies = _not_kept(plan) if stored.dropped else (stored.accept_ack, stored.reply)
         outcome = Outcome(plan, Disposition.DUPLICATE, "AA", plan.findings, *replies, duplicate_of=stored.message_id)
         return outcome if plan.channel.file.replies is None else _again(outcome, stored.message_id, known)
     if plan.channel.file.duplicates == "strict" and known.control_id_used(plan):
@@ -203,15 +204,25 @@ def _filtered(plan: Plan) -> Outcome:
 
     An answer is owed none by an application. The remark stands where the version has room for it.
     """
-    text = "the message was taken and filtered out: this channel does nothing with it"
+    accept_ack, reply = _told(plan, "the message was taken and filtered out: this channel does nothing with it")
+    outcome = Outcome(plan, Disposition.FILTERED, "AA", plan.findings, accept_ack, reply)
+    return outcome if reply is None or plan.channel.file.replies is None else _elsewhere(outcome, reply)
+
+
+def _not_kept(plan: Plan) -> tuple[bytes | None, bytes | None]:
+    """The replies to a message that comes again when retention has dropped those that it got."""
+    return _told(plan, "the message was taken before, and its reply is not kept any more: nothing of it was done again")
+
+
+def _told(plan: Plan, text: str) -> tuple[bytes | None, bytes | None]:
+    """A positive accept acknowledgement, and an ACK in place of the application's answer, where they are due."""
     remark = (Problem("0", text, None, "I"),) if at_least(reply_version(plan.header), "2.7") else ()
     accept_ack = reply = None
     if plan.handshake.accept_due(True):
         accept_ack = encoded(plan, acknowledge(reply_to(plan, ACCEPT), "CA", remark, text))
     if plan.acts_as[0] not in ("RPA", "RRI") and plan.handshake.application_due(True):
         reply = encoded(plan, acknowledge(reply_to(plan, APPLICATION), "AA", remark, text))
-    outcome = Outcome(plan, Disposition.FILTERED, "AA", plan.findings, accept_ack, reply)
-    return outcome if reply is None or plan.channel.file.replies is None else _elsewhere(outcome, reply)
+    return accept_ack, reply
 
 
 def _accepted(plan: Plan, intent: Intent, changes: tuple[Change, ...], known: Known) -> Outcome:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.intent import shown_key
 from hl7auth.errors import UserError
-from hl7auth.store.bodies import BodyFault, bodies_of_rows, read_bodies
+from hl7auth.store.bodies import BodyFault, bodies_of_rows, dropped_ids, read_bodies
 from hl7auth.store.forwards import forward_entry
 from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.schema import authorization_version as versions
@@ -39,7 +39,7 @@ def read_message(connection: Connection, message_id: int) -> Entry:
     """One message with its bytes (`raw`, `shaped` where steps made something else of it, `accept_ack`, `reply`),
     findings and what it changed. Raises UserError.
 
-    Where the bytes can not be had they are None, and `lost` says why.
+    Where the bytes can not be had they are None, and `lost` says why, or `dropped` where retention wanted it so.
     """
     row = connection.execute(select(message).where(message.c.id == message_id)).first()
     if row is None:
@@ -57,15 +57,16 @@ def read_message(connection: Connection, message_id: int) -> Entry:
         entry["forwarded"] = forwarded
     bodies = bodies_of_rows(connection, [row])[row.id]
     if isinstance(bodies, BodyFault):
-        return entry | {"raw": None, "shaped": None, "accept_ack": None, "reply": None, "lost": str(bodies)}
+        why = "dropped" if bodies.dropped else "lost"
+        return entry | {"raw": None, "shaped": None, "accept_ack": None, "reply": None, why: str(bodies)}
     return entry | bodies._asdict()
 
 
 def read_whole(connection: Connection, message_id: int) -> Entry:
     """The same, for who can do nothing without the bytes. Raises UserError where they can not be had."""
     entry = read_message(connection, message_id)
-    if "lost" in entry:
-        raise UserError(entry["lost"])
+    if entry["raw"] is None:
+        raise UserError(entry.get("lost") or entry["dropped"])
     return entry
 
 
@@ -86,11 +87,13 @@ def _relations(connection: Connection, row: Row[Any]) -> Entry:
 
 
 def read_raw(connection: Connection, filters: Mapping[str, str], limit: int) -> list[tuple[int, bytes]]:
-    """Ids and received bytes, for export. Raises BodyFault where some can not be had."""
+    """Ids and received bytes, for export; none of what retention has dropped. Raises BodyFault where one is lost."""
     query = select(message.c.id).where(_equal(message.c, filters)).order_by(message.c.id.desc())
     ids = [row.id for row in _newest(connection, query, limit)]
-    found = read_bodies(connection, ids)
-    return [(message_id, found[message_id].raw) for message_id in ids]
+    gone = dropped_ids(connection)
+    kept = [message_id for message_id in ids if message_id not in gone]
+    found = read_bodies(connection, kept)
+    return [(message_id, found[message_id].raw) for message_id in kept]
 
 
 def _equal(columns: Any, filters: Mapping[str, str]) -> ColumnElement[bool]:

@@ -81,6 +81,12 @@ def bodies_of_rows(connection: Connection, rows: Iterable[Row[Any]]) -> dict[int
     return found
 
 
+def dropped_ids(connection: Connection) -> frozenset[int]:
+    """The messages whose bodies retention has dropped."""
+    query = select(message.c.id).join(pack, pack.c.id == message.c.pack).where(pack.c.state == DROPPED)
+    return frozenset(connection.execute(query).scalars())
+
+
 def sealed_bodies(connection: Connection, pack_id: int, message_id: int) -> Bodies:
     """The bodies of a message of a pack. Raises BodyFault."""
     record = try_record(connection, pack_id, message_id)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from hl7auth.errors import UserError
 from hl7auth.store.archive import Entry, list_messages
-from hl7auth.store.bodies import MOST_AT_ONCE, Bodies, read_bodies
+from hl7auth.store.bodies import MOST_AT_ONCE, Bodies, dropped_ids, read_bodies
 
 
 class Form(StrEnum):
@@ -31,11 +31,13 @@ class Form(StrEnum):
 
 
 class Exported(NamedTuple):
-    """How many messages there were, how many are written, and the ids of those that the form has no place for."""
+    """How many messages there were, how many are written, the ids of those that the form has no place for, and how many
+    retention has dropped."""
 
     messages: int
     written: int
     left_out: tuple[str, ...] = ()
+    dropped: int = 0
 
 
 Found = tuple[Entry, Bodies]
@@ -46,23 +48,31 @@ def export(connection: Connection, filters: Mapping[str, str], limit: int, form:
 
     Raises UserError where there is a file, where it can not be written, or where a body is lost.
     """
-    listed = list_messages(connection, filters, limit)
+    listed, dropped = _kept(connection, list_messages(connection, filters, limit))
     if form is not Form.FOLDER and to.exists():
         raise UserError(f"{to} is there already")
     try:
         if form is Form.FOLDER:
-            return _folder(connection, listed, to)
+            done = _folder(connection, listed, to)
+            return done._replace(messages=done.messages + dropped, dropped=dropped)
         to.parent.mkdir(parents=True, exist_ok=True)
         draft = to.with_name(f".{to.name}.part")
         try:
             done = _WRITERS[form](_found(connection, listed), draft, now)
             _sync(draft)
             draft.rename(to)
-            return done
+            return done._replace(messages=done.messages + dropped, dropped=dropped)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{to}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _kept(connection: Connection, listed: list[Entry]) -> tuple[list[Entry], int]:
+    """The messages but those whose bodies retention has dropped, and how many these are."""
+    gone = dropped_ids(connection) if listed else frozenset[int]()
+    kept = [each for each in listed if int(each["id"]) not in gone]
+    return kept, len(listed) - len(kept)
 
 
 def _found(connection: Connection, listed: Sequence[Entry]) -> Iterator[Found]:

@@ -18,7 +18,7 @@ from hl7auth.flow.decision import Disposition, Outcome, Stored
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.relay import Forwarded
 from hl7auth.flow.returning import answered_id, followed, sender, translated
-from hl7auth.store.bodies import sealed_bodies
+from hl7auth.store.bodies import BodyFault, sealed_bodies
 from hl7auth.store.forwards import read_forwards
 
 _COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
@@ -117,10 +117,15 @@ class KnownToBatch:
             self._forwards |= followed(outcome, self._forwards)
 
     def same_message(self, control_id: str, digest: int) -> Stored | None:
-        """The accepted message with this control id and content. Raises BodyFault where its replies can not be had."""
+        """The accepted message with this control id and content. Raises BodyFault where its replies are lost."""
         stored = self._stored.get((control_id, digest))
         if stored is not None and stored.message_id in self._sealed:
-            bodies = sealed_bodies(self._connection, self._sealed[stored.message_id], stored.message_id)
+            try:
+                bodies = sealed_bodies(self._connection, self._sealed[stored.message_id], stored.message_id)
+            except BodyFault as fault:
+                if not fault.dropped:
+                    raise
+                return Stored(stored.message_id, None, None, dropped=True)
             return Stored(stored.message_id, bodies.accept_ack, bodies.reply)
         return stored
 

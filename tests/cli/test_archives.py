@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
+from hl7auth.resources import shipped
 from hl7auth.store import bodies
 from hl7auth.store.database import HEAD
 from hl7auth.wire.batch import split
@@ -77,6 +78,33 @@ def test_holds_are_placed_released_and_on_the_record(store: Store) -> None:
     assert run("archive", "hold", "x", "--reason", " ", database=store.url).code == 2
     days = ("--from", "2026-02-02", "--to", "2026-02-01")
     assert run("archive", "hold", "x", "--reason", "y", *days, database=store.url).code == 2
+
+
+def test_prune_tells_first_and_what_is_dropped_is_no_error(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "channels"
+    folder.mkdir()
+    text = shipped("channels/referral-intake.yaml").read_text(encoding="utf-8")
+    (folder / "intake.yaml").write_text(text + "\nretention: {bodies_days: 30}\n", encoding="utf-8")
+    words = ("archive", "prune", "--channels", str(folder))
+    looked = run(*words, "--preview", "--format", "json", database=store.url).document
+    assert [(each["day"], each["state"]) for each in looked] == [
+        ("2026-03-01", "due"),
+        ("2026-03-02", "unsealed"),
+        ("2026-03-03", "unsealed"),
+    ]
+    assert packs(tmp_path) == ["referral-intake/2026-03-01.hl7pack"]
+    assert run("archive", "prune", database=store.url).out == "nothing to drop\n"
+    done = run(*words, database=store.url)
+    assert (done.code, "dropped" in done.out, "archive seal" in done.out, packs(tmp_path)) == (0, True, True, [])
+    shown = run("message", "show", "1", database=store.url)
+    assert (shown.code, "were dropped by retention" in shown.out, "RQA^I08" in shown.out) == (0, True, True)
+    raw = run("message", "show", "1", "--raw", database=store.url)
+    assert (raw.code, "were dropped by retention" in raw.out) == (0, True)
+    gone = run("archive", "export", "--to", str(tmp_path / "out"), database=store.url)
+    assert gone.out.splitlines()[0] == f"26 of 40 message(s) written to {tmp_path / 'out'}"
+    assert "14 message(s) were dropped by retention" in gone.out
+    odd = run(*words, "--channel", "other", database=store.url)
+    assert (odd.code, "unknown channel 'other'" in odd.err) == (2, True)
 
 
 def test_exports_hold_every_message_as_it_came(store: Store, tmp_path: Path) -> None:
