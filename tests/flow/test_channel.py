@@ -25,6 +25,7 @@ from hl7auth.flow.channel import (
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.destination import Destination, Mllp
 from hl7auth.flow.replies import Forward, Replies, ReplyRule
+from hl7auth.flow.retention import Retention
 from hl7auth.flow.route import Route
 from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
@@ -72,6 +73,8 @@ clocks:
   expedited_hours: 24
   standard_hours: 120
   expedited: [S]
+retention:
+  bodies_days: 400
 framing:
   lenient: false
   max_bytes: 65536
@@ -181,6 +184,7 @@ def test_every_key_is_read(folder: Path) -> None:
         action=Action(mixed="act", same_again="accept", contradiction="warn"),
         order=Order(older="park"),
         clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
+        retention=Retention(bodies_days=400),
         protocol=Agreed(
             sequence="require",
             continuation="join",
@@ -269,7 +273,7 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
             " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, protocol,"
-            " replies, routes, snapshot, steps, tells, title, tls)",
+            " replies, retention, routes, snapshot, steps, tells, title, tls)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",
