@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0011"
+HEAD = "0012"
 """The revision this code works with."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
+from hl7auth.store.balances import forget
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.journal import Journal
 from hl7auth.store.portions import BEFORE_ALL, Portion, extent, portion_after
@@ -83,6 +84,7 @@ def _otherwise(outcome: Outcome) -> str:
 
 def _replaced(writing: Connection, rebuilt: Connection) -> int:
     writing.execute(delete(versions))
+    forget(writing)
     count = 0
     for rows in _copied(rebuilt):
         writing.execute(insert(versions), rows)

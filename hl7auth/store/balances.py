@@ -1,0 +1,203 @@
+"""Balances read from authorizations: what each grants, beside what charges took of it; and lists of them.
+
+Imports sqlalchemy, domain, and the store's tables and deliveries.run only.
+
+The table follows the versions of authorizations, from where it was left (`search_mark`): who reads lists lets it catch
+up first, and who changes a balance reads its authorization anew in the same transaction. The intake knows nothing of
+it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row
+
+from hl7auth.domain.balance import GRANTED, Account, Holding, LineAccount
+from hl7auth.domain.grant import held
+from hl7auth.domain.status import UNDECIDED, Status
+from hl7auth.domain.units import from_thousandths, thousandths
+from hl7auth.store.balance_table import NEARLY_SPENT, RUNS_OUT
+from hl7auth.store.deliveries import run, run_many
+from hl7auth.store.indexing import mark
+
+MARK = "balance"
+_PORTION = 500
+
+_COLUMNS = (
+    "key", "line", "number", "member", "payor", "status", "granted", "effective", "expiration", "approved",
+    "external_used", "scheduled", "kind", "codes", "message_id",
+)  # fmt: skip
+_UPSERT = (
+    f"INSERT INTO balance ({', '.join(_COLUMNS)}, used, row_version)"
+    f" VALUES ({', '.join(['{p}'] * len(_COLUMNS))}, 0, 1)"
+    " ON CONFLICT (key, line) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    + ", row_version = balance.row_version + 1 WHERE "
+    + " OR ".join(f"balance.{name} IS DISTINCT FROM excluded.{name}" for name in _COLUMNS[2:])
+)
+#: a line that is no longer there: what was charged to it stays on record, and nothing more can be
+_GONE = (
+    "UPDATE balance SET granted = 0, status = 'cancelled', row_version = row_version + 1"
+    " WHERE key = {p} AND granted = 1 AND message_id < {p}"
+)
+_MARK = (
+    "INSERT INTO search_mark (name, message_id) VALUES ({p}, {p})"
+    " ON CONFLICT (name) DO UPDATE SET message_id = excluded.message_id"
+)
+_UPTO = (
+    "SELECT max(message_id) FROM (SELECT message_id FROM authorization_version WHERE message_id > {p}"
+    " ORDER BY message_id LIMIT {p}) AS newer"
+)
+_CURRENT = (
+    "SELECT key, version, status, message_id, document FROM authorization_version"
+    " WHERE message_id > {p} AND message_id <= {p} AND current = 1 ORDER BY key"
+)
+_ONE = "SELECT key, version, status, message_id, document FROM authorization_version WHERE key = {p} AND current = 1"
+#: under an amendment that nobody has decided, what was decided last stays in force
+_DECIDED = (
+    "SELECT status, document FROM authorization_version WHERE key = {p} AND version < {p}"
+    " AND status NOT IN ('requested', 'pended') ORDER BY version DESC LIMIT 1"
+)
+
+
+class Listed(NamedTuple):
+    """A holding in a list, with its place there and the version of its row."""
+
+    holding: Holding
+    place: int
+    row_version: int
+
+
+def catch_up(connection: Connection, portions: int = 1) -> bool:
+    """Reads the versions that came since; False where some are left after so many portions of 500 messages."""
+    for _ in range(portions):
+        low = mark(connection, MARK)
+        upto = run(connection, _UPTO, (low, _PORTION)).scalar()
+        if upto is None:
+            return True
+        refresh(connection, run(connection, _CURRENT, (low, upto)).all())
+        run(connection, _MARK, (MARK, upto))
+    return False
+
+
+def is_behind(connection: Connection) -> bool:
+    """True when versions came since; only reads."""
+    newest = run(connection, "SELECT max(message_id) FROM authorization_version", ()).scalar()
+    return (newest or 0) > mark(connection, MARK)
+
+
+def refresh_one(connection: Connection, key: str) -> bool:
+    """Reads one authorization anew; False where there is none. The caller's transaction then sees it as it is."""
+    rows = run(connection, _ONE, (key,)).all()
+    refresh(connection, rows)
+    return bool(rows)
+
+
+def forget(connection: Connection) -> None:
+    """Everything is to be read anew, as after a renewal; what charges used stays."""
+    run(connection, "DELETE FROM balance WHERE used = 0", ())
+    run(connection, "UPDATE balance SET granted = 0", ())
+    run(connection, _MARK, (MARK, 0))
+
+
+def refresh(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Brings the balances to what these current versions grant; what charges used stays."""
+    made = [line for row in rows for line in _rows(connection, row)]
+    run_many(connection, _UPSERT, made)
+    run_many(connection, _GONE, [(row.key, row.message_id) for row in rows])
+
+
+def _rows(connection: Connection, row: Row[Any]) -> list[tuple[object, ...]]:
+    document, status = json.loads(row.document), Status(row.status)
+    if status in UNDECIDED and row.version > 1:
+        before = run(connection, _DECIDED, (row.key, row.version)).first()
+        if before is not None and before.status in GRANTED:
+            document = json.loads(before.document)
+    document["key"] = row.key
+    holding = held(document)
+    codes = json.dumps(sorted(holding.codes))
+    whole = _row(holding, "", holding.whole, codes, row)
+    return [whole] + [_row(holding, name, line.account, line.code, row) for name, line in holding.lines.items()]
+
+
+def _row(holding: Holding, line: str, account: Account, codes: str, row: Row[Any]) -> tuple[object, ...]:
+    answered = row.key.startswith("?") and row.status not in UNDECIDED
+    return (
+        row.key, line, holding.number, holding.member, holding.payor, str(account.status),
+        int(account.status in GRANTED and not answered), _iso(account.effective), _iso(account.expiration),
+        None if account.approved is None else thousandths(account.approved), thousandths(account.external),
+        thousandths(account.scheduled), account.kind, codes, row.message_id,
+    )  # fmt: skip
+
+
+def read_holding(connection: Connection, key: str) -> Listed | None:
+    """The balances of one authorization; None where there is none."""
+    return next(iter(_holdings(connection, [key])), None)
+
+
+def holdings_of_member(connection: Connection, member: str, limit: int) -> list[Listed]:
+    """What a member has, newest first: authorizations, and requests that wait for their answer."""
+    sql = (
+        "SELECT key FROM balance WHERE member = {p} AND line = '' AND (key < '?' OR key >= '@' OR status IN"
+        " ('requested', 'pended')) ORDER BY message_id DESC, key LIMIT {p}"
+    )
+    return _holdings(connection, [row.key for row in run(connection, sql, (member, limit))])
+
+
+def nearly_spent(connection: Connection, day: date, after: str, limit: int, payors: Sequence[str] = ()) -> list[Listed]:
+    """What is used beyond 80 % or will run out (AUT-20), its period being open on that day; by key, behind `after`."""
+    payor = f" AND payor IN ({', '.join(['{p}'] * len(payors))})" if payors else ""
+    common = f"AND key > {{p}} AND (expiration = '' OR expiration >= {{p}}){payor} ORDER BY key LIMIT {{p}}"
+    values = (after, day.isoformat(), *payors, limit)
+    keys: set[str] = set()
+    for which in (NEARLY_SPENT, RUNS_OUT):
+        keys |= {row.key for row in run(connection, f"SELECT key FROM balance WHERE {which} {common}", values)}
+    return _holdings(connection, sorted(keys)[:limit])
+
+
+def keys_of_number(connection: Connection, number: str) -> list[str]:
+    """The keys of authorizations under a number, by whomever it was given; those that are cancelled left out."""
+    sql = "SELECT key FROM balance WHERE number = {p} AND line = '' AND status <> 'cancelled' ORDER BY key LIMIT 10"
+    return [row.key for row in run(connection, sql, (number,))]
+
+
+def _holdings(connection: Connection, keys: Sequence[str]) -> list[Listed]:
+    """Those of the keys, in their order."""
+    if not keys:
+        return []
+    marks = ", ".join(["{p}"] * len(keys))
+    rows = run(connection, f"SELECT * FROM balance WHERE key IN ({marks}) ORDER BY key, line", keys).all()
+    found = {key: _listed(list(some)) for key, some in groupby(rows, lambda row: row.key)}
+    return [found[key] for key in keys if key in found]
+
+
+def _listed(rows: Sequence[Row[Any]]) -> Listed:
+    whole, lines = rows[0], rows[1:]
+    holding = Holding(
+        whole.key, whole.number, whole.member, whole.payor, _account(whole), frozenset(json.loads(whole.codes)),
+        _lines(lines),
+    )  # fmt: skip
+    return Listed(holding, whole.message_id, whole.row_version)
+
+
+def _lines(rows: Iterable[Row[Any]]) -> Mapping[str, LineAccount]:
+    return {row.line: LineAccount(row.codes, _account(row)) for row in rows}
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        None if row.approved is None else from_thousandths(row.approved), from_thousandths(row.used),
+        from_thousandths(row.external_used), from_thousandths(row.scheduled), row.kind, _day(row.effective),
+        _day(row.expiration), Status(row.status),
+    )  # fmt: skip
+
+
+def _iso(day: date | None) -> str:
+    return day.isoformat() if day else ""
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
