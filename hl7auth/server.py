@@ -98,17 +98,19 @@ def run(
     workers: int = 1,
     outside: Outside = NOBODY,
     again: Again | None = None,
+    *,
+    migrate: bool = True,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; with `again` reads its channels anew on SIGHUP. Raises UserError when it can not
-    start."""
+    """Serves until SIGINT or SIGTERM; with `again` reads its channels anew on SIGHUP; without `migrate` takes the
+    schema as it is. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
     check_steps(channels)
     program: Server | Parent
     if workers == 1:
-        program = Server(channels, database, reactor, announce, outside)
+        program = Server(channels, database, reactor, announce, outside, migrate=migrate)
     else:
-        program = Parent(channels, database, reactor, announce, workers, outside)
+        program = Parent(channels, database, reactor, announce, workers, outside, migrate=migrate)
     if again is None:
         _run(reactor, program)
         return

@@ -1,5 +1,6 @@
 """A server put together: what stops the start, and an orderly end."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def test_a_database_that_can_not_be_opened_stops_the_start(tmp_path: Path) -> No
     (tmp_path / "s.db").write_text("no database" * 500)
     with pytest.raises(UserError, match="file is not a database"):
         server(tmp_path, "tcp:0", [])
+
+
+def test_a_schema_that_is_to_stay_is_looked_at(tmp_path: Path) -> None:
+    channels, url, reactor = [channel(tmp_path, "tcp:0")], f"sqlite:///{tmp_path}/s.db", MemoryReactorClock()
+    for build in (Server, partial(Parent, workers=2)):
+        with pytest.raises(UserError, match=r"schema revision none, .* run `hl7auth db upgrade`"):
+            build(channels, url, reactor, print, migrate=False)
 
 
 def parent(folder: Path, listen: str, database: str) -> Parent:

@@ -45,15 +45,15 @@ def check(
     """Is the database there, of this version, and sound? Exit 0 if so, 1 if not; never writes to it."""
     from hl7auth.store.database import HEAD, open_database, require_current, soundness, without_password
 
-    report = None
+    report, revision = None, HEAD
     try:
         engine = open_database(database, create=False)
-        require_current(engine)
+        revision = require_current(engine)
         faults = soundness(engine)
     except UserError as error:
         faults = [str(error)]
     name = without_password(database)
-    result: dict[str, Any] = {"database": name, "schema": HEAD, "good": not faults, "faults": faults}
+    result: dict[str, Any] = {"database": name, "schema": revision, "good": not faults, "faults": faults}
     if rebuild and not faults:
         report = _rebuild(engine, channels)
         result |= {"good": report.equal, "rebuild": _entry(report)}

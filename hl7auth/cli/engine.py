@@ -74,6 +74,9 @@ def serve(
     ] = 1,
     metrics: Metrics = "",
     control: Control = None,
+    upgrade: Annotated[
+        bool, typer.Option(envvar="HL7AUTH_UPGRADE", help="Bring the schema of the database up to date at the start.")
+    ] = True,
 ) -> None:
     """Listen on all channels until stopped; prints a line per listener when ready.
 
@@ -92,7 +95,7 @@ def serve(
     found = folder.load()
     alerts = load_alerts(channels or shipped("channels"), found, os.environ)
     again = Again(folder, control or control_of(database))
-    run(found, database, typer.echo, workers, Outside(metrics, alerts), again)
+    run(found, database, typer.echo, workers, Outside(metrics, alerts), again, migrate=upgrade)
 
 
 def send(  # noqa: PLR0913, PLR0917 - each is an option

@@ -22,11 +22,18 @@ class Server:
     """One process that does all. `announce` is called with a line per listener when ready."""
 
     def __init__(
-        self, channels: Sequence[Channel], database: str, reactor: Any, announce: Announce, outside: Outside = NOBODY
+        self,
+        channels: Sequence[Channel],
+        database: str,
+        reactor: Any,
+        announce: Announce,
+        outside: Outside = NOBODY,
+        *,
+        migrate: bool = True,
     ) -> None:
         self._announce = announce
         self._size = len(channels) + SPARE
-        self._service = Service(dict(enumerate(channels)), self._size, database, reactor)
+        self._service = Service(dict(enumerate(channels)), self._size, database, reactor, migrate=migrate)
         self._numbers = Numbers(channels, self._size)
         self._ports = Ports(reactor, endpoint_of)
         self._seen = Seen(reactor, database, self._sources(), channels, outside) if outside else None

@@ -26,7 +26,7 @@ from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import Changes, Workers
 from hl7auth.observe import ids, log, now
 from hl7auth.store.channel_versions import keep_versions
-from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.database import open_database, prepare
 from hl7auth.store.journal import Journal
 from hl7auth.store.turn import turn_of
 
@@ -42,6 +42,8 @@ class Parent:
         announce: Announce,
         workers: int,
         outside: Outside = NOBODY,
+        *,
+        migrate: bool = True,
     ) -> None:
         self._reactor = reactor
         self._announce = announce
@@ -50,7 +52,7 @@ class Parent:
         self._ports = Ports(reactor, plain_endpoint_of)
         self._engine = open_database(database)
         self._lock = turn_of(self._engine)
-        upgrade(self._engine)
+        prepare(self._engine, migrate=migrate)
         forget_in_tables(self._engine, channels)
         keep_versions(self._engine, channels, now())
         self._doors: dict[int, Door] = {}

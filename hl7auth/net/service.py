@@ -29,7 +29,7 @@ from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, RING
 from hl7auth.observe import ids, now
 from hl7auth.store.channel_versions import keep_versions
-from hl7auth.store.database import open_database, require_current, upgrade
+from hl7auth.store.database import open_database, prepare, require_current
 from hl7auth.store.forwards import Forwards
 from hl7auth.store.journal import Journal
 from hl7auth.store.links import overdue
@@ -48,13 +48,20 @@ class Service:
     """
 
     def __init__(
-        self, channels: Mapping[int, Channel], size: int, database: str, reactor: Any, worker: int | None = None
+        self,
+        channels: Mapping[int, Channel],
+        size: int,
+        database: str,
+        reactor: Any,
+        worker: int | None = None,
+        *,
+        migrate: bool = True,
     ) -> None:
         self._reactor = reactor
         self._engine = open_database(database)
         self.board = Board(size, None if worker is None else BOARD)
         if worker is None:
-            upgrade(self._engine)
+            prepare(self._engine, migrate=migrate)
             forget_in_tables(self._engine, list(channels.values()))
             keep_versions(self._engine, list(channels.values()), now())
         else:

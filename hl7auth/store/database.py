@@ -14,8 +14,11 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0012"
-"""The revision this code works with."""
+HEAD = "0013"
+"""The revision of the schema that this code makes."""
+
+OLDEST = "0012"
+"""The oldest revision that this code can work on; what came later it has to do without (docs/why/upgrades.md)."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -134,31 +137,55 @@ def revision(connection: Connection) -> str | None:
     return str(found) if found is not None else None
 
 
-def require_current(engine: Engine) -> None:
-    """Raises UserError when the schema is older or newer than this code."""
+def require_current(engine: Engine) -> str:
+    """The revision of a schema that this code can work on. Raises UserError for one that is too old or too new."""
     with connect(engine) as connection:
         found = _own_revision(connection)
-    if found != HEAD:
-        raise UserError(
-            f"the database has schema revision {found or 'none'}, this version needs {HEAD}: {_advice(found)}"
-        )
+        if found is not None and found >= OLDEST and _reaches_back(connection, found):
+            return found
+    raise _unfit(found)
 
 
 def upgrade(engine: Engine) -> tuple[str | None, str]:
-    """Brings the schema to HEAD; returns the revision before and after. Raises UserError for a newer database."""
+    """Brings the schema to HEAD; returns the revision before and after. What is newer and fits is left as it is.
+
+    Raises UserError for a newer database that does not.
+    """
     with connect(engine) as connection:
         before = _own_revision(connection)
         if before is not None and before > HEAD:
-            raise UserError(f"the database has schema revision {before}, this version needs {HEAD}: {_advice(before)}")
+            if _reaches_back(connection, before):
+                return before, before
+            raise _unfit(before)
     if before != HEAD:
         _migrate(engine)
     return before, HEAD
 
 
-def _advice(found: str | None) -> str:
-    if found is not None and found > HEAD:
-        return "it was written by a newer hl7auth; use that version"
-    return "run `hl7auth db upgrade`"
+def prepare(engine: Engine, *, migrate: bool) -> None:
+    """What an engine does at its start: brings the schema to HEAD, or makes sure that it can work on what is there.
+
+    Raises UserError.
+    """
+    if migrate:
+        upgrade(engine)
+    else:
+        require_current(engine)
+
+
+def _reaches_back(connection: Connection, found: str) -> bool:
+    """Says the schema itself that code like this one may work on it? An older schema can not know, nor need it."""
+    if found <= HEAD:
+        return True
+    sql = "SELECT works_with FROM schema_revision WHERE revision = :found"
+    works_with = connection.execute(text(sql), {"found": found}).scalar()
+    return works_with is not None and str(works_with) <= HEAD
+
+
+def _unfit(found: str | None) -> UserError:
+    newer = found is not None and found > HEAD
+    advice = "it was written by a newer hl7auth; use that version" if newer else "run `hl7auth db upgrade`"
+    return UserError(f"the database has schema revision {found or 'none'}, this version needs {HEAD}: {advice}")
 
 
 def _own_revision(connection: Connection) -> str | None:
@@ -168,7 +195,7 @@ def _own_revision(connection: Connection) -> str | None:
         raise UserError(f"can not read the database {connection.engine.url.render_as_string()}: {error.orig}") from None
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -180,7 +207,7 @@ def _migrate(engine: Engine) -> None:
             connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
         lock_writers(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _prepare_file(database: str | None, create: bool) -> None:

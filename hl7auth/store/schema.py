@@ -1,4 +1,4 @@
-"""The tables: messages, versions of authorizations and of channels, incidents, search, and codes that tables lack.
+"""The tables: messages, versions of authorizations and channels, incidents, search, codes, and revisions.
 
 Imports sqlalchemy only.
 
@@ -176,4 +176,12 @@ channel_part = Table(
     metadata,
     Column("fingerprint", Text, primary_key=True),
     Column("text", Text, nullable=False),
+)
+
+schema_revision = Table(
+    "schema_revision",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    # the oldest code, by the revision that it makes itself, that works on a schema of this revision
+    Column("works_with", Text, nullable=False),
 )
