@@ -21,6 +21,7 @@ from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_folder import ChannelFolder
 from hl7auth.net.alone import Server
+from hl7auth.net.beside import Beside, listening_socket
 from hl7auth.net.collector import calm_the_collector
 from hl7auth.net.control import Control, tell_failed
 from hl7auth.net.entrance import check_tls
@@ -43,6 +44,14 @@ class Again(NamedTuple):
 
     folder: ChannelFolder
     control: Path | None = None
+
+
+class Wished(NamedTuple):
+    """A process beside the engine: where it listens, the module that it is, and its setup, one line of text."""
+
+    address: str
+    module: str
+    setup: str
 
 
 class Ears:
@@ -98,6 +107,7 @@ def run(
     workers: int = 1,
     outside: Outside = NOBODY,
     again: Again | None = None,
+    wished: Wished | None = None,
     *,
     migrate: bool = True,
 ) -> None:
@@ -106,13 +116,17 @@ def run(
     from twisted.internet import reactor
 
     check_steps(channels)
+    beside = None
+    if wished is not None:
+        beside = Beside(reactor, wished.module, wished.setup, listening_socket(wished.address))
     program: Server | Parent
     if workers == 1:
-        program = Server(channels, database, reactor, announce, outside, migrate=migrate)
+        shared = beside is not None
+        program = Server(channels, database, reactor, announce, outside, migrate=migrate, writers=shared)
     else:
         program = Parent(channels, database, reactor, announce, workers, outside, migrate=migrate)
     if again is None:
-        _run(reactor, program)
+        _run(reactor, program, beside=beside)
         return
     wanted = endpoint_of if workers == 1 else plain_endpoint_of
 
@@ -121,7 +135,7 @@ def run(
         check_tls(channel)
 
     reloader = Reloader(reactor, again.folder, database, program, check)
-    _run(reactor, program, Ears(reactor, reloader, again.control))
+    _run(reactor, program, Ears(reactor, reloader, again.control), beside)
 
 
 def run_worker() -> None:
@@ -138,7 +152,7 @@ def run_worker() -> None:
         sys.exit(2)
 
 
-def _run(reactor: Any, program: Program, ears: Ears | None = None) -> None:
+def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Beside | None = None) -> None:
     """Runs the reactor, which is a module that is also an object: mypy would see the module."""
     _many_descriptors()
     failures: list[BaseException] = []
@@ -152,8 +166,12 @@ def _run(reactor: Any, program: Program, ears: Ears | None = None) -> None:
         await program.start()
         if ears is not None:
             ears.open()
+        if beside is not None:
+            beside.start()
 
     async def stop() -> None:
+        if beside is not None:
+            await beside.stop()
         if ears is not None:
             await ears.close()
         await program.stop()

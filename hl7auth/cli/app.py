@@ -23,6 +23,7 @@ from hl7auth.cli import (
     prove,
     queue,
     soak,
+    tokens,
     trying,
 )
 from hl7auth.errors import UserError
@@ -45,6 +46,8 @@ app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and wh
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
 app.add_typer(channels.app, name="channel", help="What listens, and how it answers.")
 app.add_typer(profiles.app, name="profile", help="What messages are checked against.")
+app.add_typer(tokens.app, name="token", help="Who may use the API, and for what.")
+app.add_typer(tokens.audit_app, name="audit", help="Who read or changed what.")
 app.add_typer(databases.app, name="db", help="The database.")
 
 

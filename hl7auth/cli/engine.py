@@ -3,7 +3,9 @@
 Imports typer, cli.common, and inside the commands net, server and the bench.
 """
 
+import json
 import os
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +34,35 @@ Metrics = Annotated[
         envvar="HL7AUTH_METRICS", metavar="ENDPOINT",
         help="Where figures are shown (/metrics, /status, /healthz, /readyz): tcp:9575, on the loopback unless it has "
         "an interface. Without it nowhere.",
+    ),
+]  # fmt: skip
+
+Api = Annotated[
+    str,
+    typer.Option(
+        "--api", envvar="HL7AUTH_API", metavar="ADDRESS:PORT",
+        help="Where the REST API listens: 8080 is on the loopback. Without it nowhere.",
+    ),
+]  # fmt: skip
+ApiDesk = Annotated[
+    str,
+    typer.Option(
+        "--api-desk", envvar="HL7AUTH_API_DESK", metavar="CHANNEL",
+        help="The channel by which what is entered at the API goes in; default: the first.",
+    ),
+]  # fmt: skip
+ApiManual = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--api-manual", envvar="HL7AUTH_API_MANUAL", metavar="PAYOR",
+        help="A payor who is asked by telephone or portal (MANUAL_PENDING); may be repeated.",
+    ),
+]  # fmt: skip
+ApiShare = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--api-share", envvar="HL7AUTH_API_SHARE", metavar="PAYOR=SHARE",
+        help="The share of use that is worth an alert where it is not 0.80; may be repeated.",
     ),
 ]  # fmt: skip
 
@@ -66,7 +97,7 @@ def add(app: typer.Typer) -> None:
     app.command()(bench)
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - each is an option
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
     workers: Annotated[
@@ -77,6 +108,10 @@ def serve(
     upgrade: Annotated[
         bool, typer.Option(envvar="HL7AUTH_UPGRADE", help="Bring the schema of the database up to date at the start.")
     ] = True,
+    api: Api = "",
+    api_desk: ApiDesk = "",
+    api_manual: ApiManual = None,
+    api_share: ApiShare = None,
 ) -> None:
     """Listen on all channels until stopped; prints a line per listener when ready.
 
@@ -88,14 +123,36 @@ def serve(
     from hl7auth.net.seen import Outside
     from hl7auth.observe import log_to_stderr
     from hl7auth.resources import shipped
-    from hl7auth.server import Again, run
+    from hl7auth.server import Again, Wished, run
 
     log_to_stderr()
     folder = Folder(channels, os.environ)
     found = folder.load()
     alerts = load_alerts(channels or shipped("channels"), found, os.environ)
     again = Again(folder, control or control_of(database))
-    run(found, database, typer.echo, workers, Outside(metrics, alerts), again, migrate=upgrade)
+    beside = None
+    if api:
+        names = [channel.name for channel in found]
+        if api_desk and api_desk not in names:
+            raise UserError(f"--api-desk: there is no channel '{api_desk}' (known: {', '.join(names)})")
+        setup = {"database": database, "channels": str(channels) if channels else None, "desk": api_desk}
+        beside = Wished(api, "hl7auth.api.process", json.dumps(setup | {
+            "manual": api_manual or [], "shares": _shares(api_share or [])}))  # fmt: skip
+    run(found, database, typer.echo, workers, Outside(metrics, alerts), again, beside, migrate=upgrade)
+
+
+def _shares(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        payor, _, share = text.partition("=")
+        try:
+            fits = 0 < Decimal(share) <= 1
+        except InvalidOperation:
+            fits = False
+        if not payor or not fits:
+            raise UserError(f"--api-share: '{text}' is no PAYOR=SHARE with a share between 0 and 1")
+        found[payor] = share
+    return found
 
 
 def send(  # noqa: PLR0913, PLR0917 - each is an option

@@ -19,7 +19,10 @@ from hl7auth.observe import log
 
 
 class Server:
-    """One process that does all. `announce` is called with a line per listener when ready."""
+    """One process that does all. `announce` is called with a line per listener when ready.
+
+    With `writers` others write to the database as well: ids are then given in the order of the commits.
+    """
 
     def __init__(
         self,
@@ -30,10 +33,12 @@ class Server:
         outside: Outside = NOBODY,
         *,
         migrate: bool = True,
+        writers: bool = False,
     ) -> None:
         self._announce = announce
         self._size = len(channels) + SPARE
-        self._service = Service(dict(enumerate(channels)), self._size, database, reactor, migrate=migrate)
+        numbered = dict(enumerate(channels))
+        self._service = Service(numbered, self._size, database, reactor, migrate=migrate, writers=writers)
         self._numbers = Numbers(channels, self._size)
         self._ports = Ports(reactor, endpoint_of)
         self._seen = Seen(reactor, database, self._sources(), channels, outside) if outside else None

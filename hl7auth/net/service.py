@@ -56,6 +56,7 @@ class Service:
         worker: int | None = None,
         *,
         migrate: bool = True,
+        writers: bool = False,
     ) -> None:
         self._reactor = reactor
         self._engine = open_database(database)
@@ -69,7 +70,7 @@ class Service:
         self._lock = None if worker is None else turn_of(self._engine)
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
         new_id = ids(worker=worker)
-        self._journal = Journal(self._engine, new_id if worker is not None else None)
+        self._journal = Journal(self._engine, new_id if worker is not None or writers else None)
         # of several processes the parent sends: a destination sees the connections that it was promised
         self.outgoing = outgoing_of(reactor, self._engine, list(channels.values()) if worker is None else ())
         self._awaited = Awaited(reactor, Forwards(self._engine))

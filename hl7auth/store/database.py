@@ -32,11 +32,13 @@ _WRITE_LOCK = "SELECT pg_advisory_xact_lock(4715)"
 """Whatever the number: nobody else takes such locks in a database of ours."""
 
 
-def open_database(url: str, *, create: bool = True) -> Engine:
+def open_database(url: str, *, create: bool = True, pooled: bool = False) -> Engine:
     """An engine for the URL, not yet connected. Raises UserError for a URL nobody understands or a missing file.
 
     SQLite: WAL, and synchronous=FULL, so that a commit has reached the disk when it returns. Transactions are begun by
     us (the driver begins them too late), and as IMMEDIATE, so that a writer waits at its start and not in the middle.
+
+    `pooled` keeps connections of a server for those who ask often and briefly; each is tried before it is used.
 
     PostgreSQL: READ COMMITTED, so that who waited for another writer then sees what it wrote, and synchronous_commit.
     """
@@ -46,7 +48,7 @@ def open_database(url: str, *, create: bool = True) -> Engine:
         shown = parsed.render_as_string()
         backend = parsed.get_backend_name()
         if backend == "postgresql":
-            return _on_server(parsed)
+            return _on_server(parsed, pooled)
         if backend != "sqlite":
             parsed.get_dialect()  # says so where it is none at all
             raise ArgumentError("only sqlite:// and postgresql:// will do")
@@ -59,14 +61,15 @@ def open_database(url: str, *, create: bool = True) -> Engine:
     return engine
 
 
-def _on_server(url: URL) -> Engine:
+def _on_server(url: URL, pooled: bool) -> Engine:
     """An engine for PostgreSQL by psycopg 3."""
     if url.get_driver_name() != "psycopg":
         raise ArgumentError("the driver is psycopg: postgresql://")
     waits = {name: value for name, value in _WAIT.items() if name not in url.query}
     try:
         # who needs a connection for long keeps it; a pool would give out what a restart of the server has cut
-        engine = create_engine(url, isolation_level="READ COMMITTED", poolclass=NullPool, connect_args=waits)
+        pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 16} if pooled else {"poolclass": NullPool}
+        engine = create_engine(url, isolation_level="READ COMMITTED", connect_args=waits, **pool)
     except ImportError as error:
         raise ArgumentError(f"{error}: pip install 'hl7auth[postgres]'") from None
     event.listen(engine, "connect", _set_session)

@@ -1,0 +1,70 @@
+"""The application: its routers, its one shape of errors, and its description (OpenAPI 3.1).
+
+Imports fastapi, api and hl7auth's version.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from hl7auth import __version__
+from hl7auth.api import bounds, problems
+from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
+from hl7auth.api.state import Api, Settings, State
+
+health = APIRouter(tags=["service"])
+
+ROUTERS: tuple[APIRouter, ...] = (health,)
+
+
+@health.get("/health", summary="Is the service there, and the store?")
+def read_health(state: Api) -> dict[str, str]:
+    """Needs no token, and says nothing but that."""
+    with state.reading() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    return {"status": "ok", "version": __version__}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API over a store. It records what was read until its lifespan ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        state.close()
+
+    state = State(settings)
+    app = FastAPI(
+        title="hl7auth", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+        dependencies=[Depends(bounds.known_query)], redirect_slashes=False,
+        summary="Prior authorizations: what was asked, granted and used.",
+        responses={"default": {"model": ProblemDetails, "description": "What went wrong (RFC 9457)."}},
+    )  # fmt: skip
+    app.state.api = state
+    app.add_middleware(bounds.BoundedBodies)
+    problems.add(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        return _described(plain())
+
+    app.openapi = described  # type: ignore[method-assign]
+    return app
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """The description with our shape of errors: FastAPI tells of one of its own."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            answers.pop("422", None)
+            default = answers.get("default")
+            if default and "application/json" in default["content"]:
+                default["content"][MEDIA_TYPE] = default["content"].pop("application/json")
+    for name in ("HTTPValidationError", "ValidationError"):
+        document.get("components", {}).get("schemas", {}).pop(name, None)
+    return document

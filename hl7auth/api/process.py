@@ -1,0 +1,95 @@
+"""The process of the API: uvicorn on the socket that the engine listens at, until the engine ends.
+
+Imports uvicorn, api, flow, store, net.beside (the descriptor), observe and errors.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from hl7auth.api.app import create_app
+from hl7auth.api.state import Settings
+from hl7auth.errors import UserError
+from hl7auth.flow.channel import load_channels
+from hl7auth.net.beside import LISTENS
+from hl7auth.observe import ids, log, log_to_stderr
+from hl7auth.store.database import open_database, require_current
+
+_WORKER = 63
+"""The lowest bits of the ids that are given here, as if by the last of all workers."""
+_GRACE = 5
+"""Seconds for the requests that are under way when it ends."""
+
+
+def settings_of(setup: Mapping[str, Any]) -> Settings:
+    """The settings of a setup: database, channels (a folder or null), desk, manual, shares. Raises UserError."""
+    folder = setup.get("channels")
+    channels = {each.name: each for each in load_channels(Path(folder) if folder else None, os.environ)}
+    desk = setup.get("desk", "")
+    if desk and desk not in channels:
+        raise UserError(f"there is no channel '{desk}' for the API (known: {', '.join(channels)})")
+    engine = open_database(setup["database"], create=False, pooled=True)
+    require_current(engine)
+    shares = {payor: Decimal(share) for payor, share in setup.get("shares", {}).items()}
+    manual = frozenset(setup.get("manual", ()))
+    return Settings(engine, channels, desk, manual, shares, new_id=ids(worker=_WORKER))
+
+
+def server_of(settings: Settings) -> uvicorn.Server:
+    """A server for the application. Nothing of a request is logged: a path may hold the number of a patient."""
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, access_log=False, server_header=False, date_header=False,
+        timeout_graceful_shutdown=_GRACE, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+        limit_concurrency=512,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def main() -> None:
+    """Serves until standard input ends. Its first line is the setup, as JSON."""
+    log_to_stderr()
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    setup = json.loads(sys.stdin.buffer.readline())
+    try:
+        server = server_of(settings_of(setup))
+    except UserError as fault:
+        log("api.failed", str(fault), level=logging.ERROR)
+        sys.exit(2)
+    listens = socket.socket(fileno=LISTENS)
+    threading.Thread(target=_watch, args=(server,), name="engine", daemon=True).start()
+    asyncio.run(_serve(server, listens))
+
+
+async def _serve(server: uvicorn.Server, listens: socket.socket) -> None:
+    told = asyncio.create_task(_tell(server, listens))
+    await server.serve(sockets=[listens])
+    told.cancel()
+
+
+async def _tell(server: uvicorn.Server, listens: socket.socket) -> None:
+    while not server.started:
+        await asyncio.sleep(0.01)
+    host, port = listens.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"the API listens on http://{shown}:{port}\n")
+    sys.stdout.flush()
+
+
+def _watch(server: uvicorn.Server) -> None:
+    """The engine has ended when the pipe does."""
+    sys.stdin.buffer.read()
+    server.should_exit = True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Who asks: bearer tokens, and what they are for.
+
+Imports fastapi, api and store.tokens.
+"""
+
+from collections.abc import Callable
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from hl7auth.api.problems import Problem
+from hl7auth.api.state import State, state_of
+from hl7auth.store import tokens
+from hl7auth.store.tokens import Caller
+
+_bearer = HTTPBearer(auto_error=False, description="A token made by `hl7auth token create`.")
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def require(scope: str) -> Callable[..., Caller]:
+    """A dependency that gives the Caller: 401 without a token in force, 403 naming the scope that it lacks."""
+
+    def dependency(
+        request: Request,
+        state: State = Depends(state_of),  # noqa: B008 - FastAPI's way
+        credentials: HTTPAuthorizationCredentials | None = Depends(_bearer),  # noqa: B008
+    ) -> Caller:
+        if credentials is None:
+            raise Problem(401, "a bearer token is needed: hl7auth token create", "no-token", headers=_CHALLENGE)
+        with state.reading() as connection:
+            caller = tokens.caller(connection, credentials.credentials)
+        if caller is None:
+            raise Problem(401, "the token is unknown or revoked", "bad-token", headers=_CHALLENGE)
+        if not caller.may(scope):
+            raise Problem(403, f"the token '{caller.name}' lacks the scope {scope}", "missing-scope", scope=scope)
+        request.state.caller = caller
+        return caller
+
+    return dependency
