@@ -100,7 +100,7 @@ class Program(Interface):
         """Before the reactor stops."""
 
 
-def run(
+def run(  # noqa: PLR0913 - all that a process is put together of
     channels: Sequence[Channel],
     database: str,
     announce: Announce,
