@@ -57,6 +57,7 @@ class Server:
             port.switch.to = entrance(factory)
             self._announce(listening(channel, port.it))
         self._service.outgoing.start()
+        self._service.ear.open()
         if shown:
             self._announce(shown)
 

@@ -34,7 +34,10 @@ GROUP_SECONDS = 0.01
 """How long an answer waits for company while there is more to send: what a crash in this time sends twice."""
 
 POLL_SECONDS = 0.25
-"""How soon is seen what other processes queued, or a person decided."""
+"""How soon is seen what other processes queued, or a person decided, where nobody tells."""
+
+IDLE_SECONDS = 2.0
+"""The same where others tell: a notice may be lost with its session."""
 
 PAUSE_SECONDS = 0.01
 """Before the second attempt at a database that another process has; doubled each time, up to FAULT_SECONDS."""
@@ -65,7 +68,7 @@ class Dispatcher:
         most: int = MOST,
         takes: Takes | None = None,
     ) -> None:
-        self._reactor, self._now, self._dice, self._turn = world
+        self._reactor, self._now, self._dice, self._turn, self._hears = world
         self._queue = queue
         self._sender = sender
         self._policy = policy
@@ -195,10 +198,11 @@ class Dispatcher:
             sentence = "the destination stands still until a person decides" if due.halted else "goes on"
             log("destination.stopped" if due.halted else "destination.resumed", sentence, **self._named)
             self._feed()
+        idle = IDLE_SECONDS if self._hears() else POLL_SECONDS
         if due.at is None or due.halted:
-            return POLL_SECONDS
+            return idle
         seconds = (due.at - self._now()) / 1_000_000
-        return min(seconds, POLL_SECONDS) if seconds > 0 else None
+        return min(seconds, idle) if seconds > 0 else None
 
     def _exchange(self, room: int) -> None:
         settled = self._settled

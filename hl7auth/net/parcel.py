@@ -40,6 +40,8 @@ class World(NamedTuple):
     now: Callable[[], int]
     dice: Callable[[], float]
     turn: Turn | None = None
+    hears: Callable[[], bool] = lambda: False
+    """Is this process told what others queue? Then it need not look so often."""
 
 
 class Sender(Protocol):

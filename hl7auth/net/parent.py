@@ -12,6 +12,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.net.board import LAST, SLOT, SPARE, Board, batch_figures, channel_figures
 from hl7auth.net.door import Door
+from hl7auth.net.ear import Ear
 from hl7auth.net.entrance import check_tls
 from hl7auth.net.intake import Intake
 from hl7auth.net.inward import Inward
@@ -28,6 +29,7 @@ from hl7auth.observe import ids, log, now
 from hl7auth.store.channel_versions import keep_versions
 from hl7auth.store.database import open_database, prepare
 from hl7auth.store.journal import Journal
+from hl7auth.store.notices import Notices
 from hl7auth.store.turn import turn_of
 
 
@@ -59,7 +61,9 @@ class Parent:
         self._stopping = False
         self._workers = Workers(reactor, workers, database, channels, self._left)
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, *self._workers.bell)
-        self._outgoing = outgoing_of(reactor, self._engine, channels, turn)
+        self._ear = Ear(reactor, Notices(self._engine))
+        self._outgoing = outgoing_of(reactor, self._engine, channels, turn, hears=self._ear)
+        self._ear.calls = (self._outgoing.wake,)
         self._board = Board(self._size)
         # what destinations bring back is taken in here, by a writer like those of the workers
         new_id = ids(worker=workers)
@@ -88,6 +92,7 @@ class Parent:
             door.start()
             self._announce(listening(door.channel, door.port))
         self._outgoing.start()
+        self._ear.open()
         if shown:
             self._announce(shown)
 
@@ -125,6 +130,7 @@ class Parent:
         for door in self._doors.values():
             door.close()
         await self._ports.stop()
+        self._ear.close()
         await self._outgoing.stop()
         self._journal.close()
         await self._workers.stop(GRACE_SECONDS + 1)

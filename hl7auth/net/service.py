@@ -18,6 +18,7 @@ from hl7auth.flow.channel_reach import choices
 from hl7auth.flow.decision import Outcome
 from hl7auth.net.awaited import Awaited
 from hl7auth.net.board import Board
+from hl7auth.net.ear import Ear
 from hl7auth.net.intake import Intake
 from hl7auth.net.inward import Inward
 from hl7auth.net.listener import MllpFactory
@@ -33,6 +34,7 @@ from hl7auth.store.database import open_database, prepare, require_current
 from hl7auth.store.forwards import Forwards
 from hl7auth.store.journal import Journal
 from hl7auth.store.links import overdue
+from hl7auth.store.notices import Notices
 from hl7auth.store.turn import turn_of
 
 GRACE_SECONDS = 5.0
@@ -72,8 +74,11 @@ class Service:
         new_id = ids(worker=worker)
         self._journal = Journal(self._engine, new_id if worker is not None or writers else None)
         # of several processes the parent sends: a destination sees the connections that it was promised
-        self.outgoing = outgoing_of(reactor, self._engine, list(channels.values()) if worker is None else ())
+        self.ear = Ear(reactor, Notices(self._engine))
+        sends = list(channels.values()) if worker is None else ()
+        self.outgoing = outgoing_of(reactor, self._engine, sends, hears=self.ear)
         self._awaited = Awaited(reactor, Forwards(self._engine))
+        self.ear.calls = (self.outgoing.wake, self._awaited.look_soon)
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing, self._awaited), new_id, turn, self.board)
         self.outgoing.inward = Inward(self.intake, self._count)
         self.factories: dict[int, MllpFactory] = {}
@@ -130,6 +135,7 @@ class Service:
             await self._moment()
         for each in self._preparing:
             each.close()
+        self.ear.close()
         await self.outgoing.stop()
         self._awaited.close()
         self._journal.close()
@@ -181,7 +187,9 @@ class Service:
         return bool(waiting) or any(factory.connections for factory in factories)
 
 
-def outgoing_of(reactor: Any, engine: Engine, channels: Sequence[Channel], turn: SharedTurn | None = None) -> Outgoing:
+def outgoing_of(
+    reactor: Any, engine: Engine, channels: Sequence[Channel], turn: SharedTurn | None = None, *, hears: Ear
+) -> Outgoing:
     """The dispatchers of this process, under a name that no other process and no other start of it has."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{ids()()}"
-    return Outgoing(World(reactor, now, random.random, turn), engine, channels, owner)
+    return Outgoing(World(reactor, now, random.random, turn, lambda: hears.listening), engine, channels, owner)

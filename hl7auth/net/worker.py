@@ -37,6 +37,7 @@ class Worker:
         """Tells the parent. An interrupt from the keyboard reaches us too, but it is the parent who ends us."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._service.ear.open()
         self._pair.say(READY)
 
     async def stop(self) -> None:

@@ -1,6 +1,6 @@
 """Deliveries written with their message, and shown; and what a person decides about one, on the record.
 
-Imports sqlalchemy, domain.clock, flow, errors, store.bodies and store.delivery_table only.
+Imports sqlalchemy, domain.clock, flow, errors, store.bodies, store.delivery_table and store.notices only.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +13,7 @@ from hl7auth.errors import UserError
 from hl7auth.flow.outbox import Delivery, Kind, State
 from hl7auth.store.bodies import sealed_answer
 from hl7auth.store.delivery_table import IS_OPEN, delivery, delivery_event
+from hl7auth.store.notices import notify
 from hl7auth.store.schema import message
 
 Entry = dict[str, Any]
@@ -40,6 +41,7 @@ def write_deliveries(connection: Connection, found: Sequence[Delivery]) -> None:
     ]  # fmt: skip
     if rows:
         run_many(connection, _INSERT, rows)
+        notify(connection)
 
 
 def run(connection: Connection, sql: str, values: Sequence[object]) -> CursorResult[Any]:
@@ -111,6 +113,7 @@ def retry(connection: Connection, delivery_id: int, by: str, reason: str, now: i
     for each in (delivery_id, *(place for place, _ in places(connection, delivery_id))):
         sql = "UPDATE delivery SET state = 'queued', halts = 0, due_at = {p}, attempts = 0 WHERE id = {p}"
         run(connection, sql, (now, each))
+    notify(connection)
     run(connection, RECORD, (delivery_id, now, by, "retry", reason))
     return delivery_id
 
@@ -181,6 +184,7 @@ def _leave(connection: Connection, row: Row[Any], reason: str, now: int) -> None
     others = places(connection, row.id)
     sql = "UPDATE delivery SET state = 'skipped', halts = 0, settled_at = {p}, reason = {p} WHERE id = {p}"
     run_many(connection, sql, [(now, reason, each) for each in (row.id, *(place for place, _ in others))])
+    notify(connection)
     promote(connection, row.destination, [row.lane, *(lane for _, lane in others)])
 
 

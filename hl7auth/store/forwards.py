@@ -1,6 +1,6 @@
 """Forwarded requests: written with their message, closed with their answer, and what is left to do about them.
 
-Imports sqlalchemy, orjson, domain, flow, store.database, store.deliveries, store.forward_table and store.queue only.
+Imports sqlalchemy, orjson, domain, flow, and of store database, deliveries, forward_table, notices and queue only.
 
 The answer is written with the message that brought it, in one transaction. Whoever hands it on takes it first, so that
 of a connection and a queue only one ever has it.
@@ -22,6 +22,7 @@ from hl7auth.flow.returning import own_exchange
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import run, send_again, write_deliveries
 from hl7auth.store.forward_table import forward
+from hl7auth.store.notices import notify
 from hl7auth.store.queue import impatient
 
 GRACE = 2_000_000
@@ -79,6 +80,7 @@ def write_relays(connection: Connection, outcomes: Sequence[Outcome]) -> None:
             run(connection, sql, (_until(at, relay.hold.seconds), relay.hold.message_id))
         if relay.returned is not None:
             _close(connection, outcome, relay.returned)
+            notify(connection)  # the connection that waits may be another process's
 
 
 def read_forwards(connection: Connection, ids: Sequence[int]) -> list[Forwarded]:

@@ -16,6 +16,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
+from hl7auth.store import balance_table, desk_table  # noqa: F401 - tables that few modules know
 from hl7auth.store.database import HEAD, connect, lock_writers, open_database, require_current, soundness, upgrade
 from hl7auth.store.delivery_table import delivery
 from hl7auth.store.journal import Journal
@@ -203,6 +204,34 @@ def test_a_commit_that_is_cut_off_is_there_once(engine: Engine, happens: Callabl
     assert rows(engine, "SELECT version, current FROM authorization_version WHERE key = 'PA1@ACME' ORDER BY 1") == [
         (1, 0), (2, 1),
     ]  # fmt: skip
+
+
+def test_two_transactions_in_each_others_way_come_one_after_the_other(
+    url: str, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A real deadlock, in which the journal is the victim: it commits when the other one is through."""
+    name = url.rpartition("/")[2].partition("?")[0]
+    postgres.shared().say(f"ALTER DATABASE {name} SET deadlock_timeout = '500ms'")  # else a second
+    journal = Journal(engine)
+    take_in(journal, request("C1", number="PA1"))
+    journal.close()
+    with connect(engine) as other, ThreadPoolExecutor(1) as pool:
+        with other.begin():
+            other.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")  # the journal finds out first
+            other.exec_driver_sql("SET LOCAL lock_timeout = 0")
+            other.exec_driver_sql("UPDATE authorization_version SET status = status WHERE key = 'PA1@ACME'")
+            done = pool.submit(take_in, journal, request("C2", number="PA1", referral="R2"))
+            while not rows(engine, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+                pass
+            lock_writers(other)
+        (outcome,) = done.result()
+    journal.close()
+    assert outcome.disposition is Disposition.ACCEPTED
+    assert rows(engine, "SELECT control_id, disposition FROM message ORDER BY id") == [
+        ("C1", "accepted"), ("C2", "accepted"),
+    ]  # fmt: skip
+    assert rows(engine, "SELECT version, current FROM authorization_version ORDER BY 1") == [(1, 0), (2, 1)]
+    assert [each.__dict__["action"] for each in caplog.records] == ["store.again"]
 
 
 def test_what_postgresql_can_not_keep_is_refused_alone(engine: Engine) -> None:
