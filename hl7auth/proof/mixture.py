@@ -57,7 +57,12 @@ class Mixture:
         if len(fields) < 11:
             return Parcel(frame(raw), expects=False)
         fields[9] = f"{self._prefix}S{self._number}".encode()
-        return Parcel(frame(b"|".join(fields)), expects=not fields[8].startswith(_UNANSWERED))
+        return Parcel(frame(b"|".join(fields)), expects=not fields[8].startswith(_UNANSWERED) and not _wants_none(raw))
+
+
+def _wants_none(raw: bytes) -> bool:
+    """Does the sender ask for neither receipt nor answer (MSH-15 and MSH-16)?"""
+    return raw.partition(b"\r")[0].split(b"|")[14:16] == [b"NE", b"NE"]
 
 
 @cache

@@ -23,7 +23,7 @@ from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import run, send_again, write_deliveries
 from hl7auth.store.forward_table import forward
 from hl7auth.store.notices import notify
-from hl7auth.store.queue import impatient
+from hl7auth.store.queue import frugal, impatient
 
 GRACE = 2_000_000
 """Microseconds beyond `hold_until` before a reply that nobody took goes by its way: who holds a connection is told
@@ -181,7 +181,7 @@ class Forwards:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         if self._reader is None:
-            self._reader = connect(self._engine.execution_options(reads_only=True))
+            self._reader = frugal(connect(self._engine.execution_options(reads_only=True)))
         try:
             with self._reader.begin():
                 yield self._reader

@@ -87,7 +87,7 @@ class Queue:
     def due(self) -> Due:
         """When there is something to do. Only reads."""
         if self._reader is None:
-            self._reader = connect(self._engine.execution_options(reads_only=True))
+            self._reader = frugal(connect(self._engine.execution_options(reads_only=True)))
         with self._reader.begin():
             own = self.destination
             row: Any = run(self._reader, _DUE, (own, own, self.owner, own)).one()
@@ -271,10 +271,19 @@ def impatient(connection: Connection) -> Connection:
         # past SQLAlchemy, which would begin a transaction for it, and wait
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA busy_timeout = 0")
+        frugal(connection)
     else:
         connection.exec_driver_sql(f"SET lock_timeout = {LOCK_MILLISECONDS}")
         connection.commit()
     connection.detach()
+    return connection
+
+
+def frugal(connection: Connection) -> Connection:
+    """One that keeps few pages of SQLite: each connection has a cache of its own, and few need that of the journal."""
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA cache_size = -4096")
     return connection
 
 

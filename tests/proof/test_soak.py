@@ -36,6 +36,15 @@ def test_the_mixture_holds_all_kinds() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_nobody_waits_for_what_is_never_said() -> None:
+    """An answer, and a message whose sender wants neither receipt nor answer."""
+    mixture = Mixture("T", random.Random(1))
+    parcels = [mixture.next() for _ in range(5_000)]
+    assert {parcel.expects for parcel in parcels if b"|NE|NE\r" in parcel.data} == {False}
+    assert {parcel.expects for parcel in parcels if b"||RPA^" in parcel.data} == {False}
+    assert {parcel.expects for parcel in parcels if b"||RQA^I08^RQA_I08|T" in parcel.data} == {True, False}
+
+
 def test_a_plot_is_one_document_with_a_line_for_each_curve() -> None:
     text = drawn("a < b", [1.0, 2.0, 3.0], [Curve("one", [1.0, None, 30.0]), Curve("none", [0.0, 0.0, 0.0])])
     root = ElementTree.fromstring(text)
