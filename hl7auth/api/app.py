@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from hl7auth import __version__
-from hl7auth.api import bounds, problems
+from hl7auth.api import authorizations, bounds, messages, problems
 from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
 from hl7auth.api.state import Api, Settings, State
 
 health = APIRouter(tags=["service"])
 
-ROUTERS: tuple[APIRouter, ...] = (health,)
+ROUTERS: tuple[APIRouter, ...] = (health, authorizations.router, messages.router)
 
 
 @health.get("/health", summary="Is the service there, and the store?")

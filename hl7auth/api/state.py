@@ -6,6 +6,7 @@ SQLite has one writer at a time: those of this process wait for each other here,
 there.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +24,17 @@ from hl7auth.domain.balance import ALERT_SHARE
 from hl7auth.flow.channel import Channel
 from hl7auth.observe import ids, log, now
 from hl7auth.store import audit
+from hl7auth.store.balances import catch_up, is_behind
 from hl7auth.store.journal import Journal
 
 T = TypeVar("T")
 
 _AGAIN = 3
 """How often a transaction is tried that another one was in the way of."""
+_PORTIONS = 4
+"""Of 500 messages each, that a request waits for until balances are read."""
+_FOLLOW_SECONDS = 1.0
+"""How far the balances are behind while nobody asks."""
 _PAUSE = 0.05
 """Seconds between two batches of records of what was read."""
 
@@ -110,6 +116,13 @@ class State:
                     raise
         raise AssertionError("unreachable")
 
+    def follow(self) -> None:
+        """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest."""
+        with self.reading() as connection:
+            behind = is_behind(connection)
+        if behind:
+            self.write(lambda connection: catch_up(connection, _PORTIONS))
+
     def saw(self, who: str, action: str, subject: str, **detail: Any) -> None:
         """Notes a read for the audit log. It is written with others within a twentieth of a second."""
         self._read.append(audit.Deed(self.now, who, action, subject, detail))
@@ -137,12 +150,13 @@ class State:
 
     def _record(self) -> None:
         while not self._stopping:
-            self._wake.wait()
+            self._wake.wait(_FOLLOW_SECONDS)
             self._wake.clear()
             try:
                 self.flush()
+                self.follow()
             except Exception:
-                log("audit.late", "what was read could not be recorded yet", error=True)
+                log("api.late", "what was read could not be recorded yet", level=logging.WARNING, error=True)
                 self._wake.set()
             time.sleep(_PAUSE)
 

@@ -63,7 +63,7 @@ def read_authorization(connection: Connection, key: str, now: int, clocks_of: Cl
     stored, _ = find(connection, key)
     current = and_(versions.c.key == stored, versions.c.current == 1)
     document = connection.execute(select(versions.c.document).where(current)).scalar_one()
-    running = _clocks(connection, [stored], now, clocks_of).get(stored)
+    running = clocks_of_keys(connection, [stored], now, clocks_of).get(stored)
     return shown(json.loads(document)) | ({"clock": running.entry()} if running else {})
 
 
@@ -100,7 +100,7 @@ def _entries(
     deep = {name: value for name, value in wanted.filters.items() if name in _DEEP}
     read = [(row, json.loads(row.document)) for row in rows]
     kept = [(row, doc) for row, doc in read if all(_DEEP[name](doc) == value for name, value in deep.items())]
-    clocks = _clocks(connection, [row.key for row, _ in kept if row.status in UNDECIDED], now, clocks_of)
+    clocks = clocks_of_keys(connection, [row.key for row, _ in kept if row.status in UNDECIDED], now, clocks_of)
     for row, document in kept:
         running = clocks.get(row.key)
         if wanted.open_requests and running is None and not row.key.startswith("?"):
@@ -110,7 +110,7 @@ def _entries(
         yield shown(document) | ({"clock": running.entry()} if running else {})
 
 
-def _clocks(connection: Connection, keys: Sequence[str], now: int, clocks_of: ClocksOf) -> dict[str, Clock]:
+def clocks_of_keys(connection: Connection, keys: Sequence[str], now: int, clocks_of: ClocksOf) -> dict[str, Clock]:
     """The clocks of those of the keys that were asked for and are open, by key."""
     asked = {key: _asked(key, made) for key, made in _made(connection, keys).items()}
     found = {}

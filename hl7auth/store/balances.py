@@ -166,12 +166,17 @@ def keys_of_number(connection: Connection, number: str) -> list[str]:
 
 def _holdings(connection: Connection, keys: Sequence[str]) -> list[Listed]:
     """Those of the keys, in their order."""
+    return list(holdings_of(connection, keys).values())
+
+
+def holdings_of(connection: Connection, keys: Sequence[str]) -> dict[str, Listed]:
+    """The balances of those of the keys that have one, in their order."""
     if not keys:
-        return []
+        return {}
     marks = ", ".join(["{p}"] * len(keys))
     rows = run(connection, f"SELECT * FROM balance WHERE key IN ({marks}) ORDER BY key, line", keys).all()
     found = {key: _listed(list(some)) for key, some in groupby(rows, lambda row: row.key)}
-    return [found[key] for key in keys if key in found]
+    return {key: found[key] for key in keys if key in found}
 
 
 def _listed(rows: Sequence[Row[Any]]) -> Listed:

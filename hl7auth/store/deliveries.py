@@ -69,9 +69,13 @@ def places(connection: Connection, delivery_id: int) -> list[tuple[int, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def list_deliveries(connection: Connection, filters: Mapping[str, str], limit: int) -> list[Entry]:
-    """Deliveries, oldest first, cut at the newest. Filters: destination, state, lane, message_id."""
+def list_deliveries(
+    connection: Connection, filters: Mapping[str, str], limit: int, before: int | None = None
+) -> list[Entry]:
+    """Deliveries, oldest first, cut at the newest, or at those before an id. Filters: destination, state, lane,
+    message_id."""
     wanted = [delivery.c[name] == (int(value) if name == "message_id" else value) for name, value in filters.items()]
+    wanted += [delivery.c.id < before] if before is not None else []
     query = select(delivery).where(and_(delivery.c.part == 0, *wanted)).order_by(delivery.c.id.desc())
     rows = connection.execute(query.limit(limit) if limit else query).all()
     return [_entry(row) for row in reversed(rows)]

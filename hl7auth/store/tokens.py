@@ -42,6 +42,10 @@ class Caller(NamedTuple):
         """True when what is of that payor may be seen."""
         return not self.payors or payor in self.payors
 
+    def sees(self, payor: str, channel: str) -> bool:
+        """True when what is of that payor and came by that channel may be seen."""
+        return self.sees_payor(payor) and self.sees_channel(channel)
+
     def sees_channel(self, channel: str) -> bool:
         """True when what came by that channel may be seen."""
         return not self.channels or channel in self.channels
