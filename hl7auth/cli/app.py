@@ -22,6 +22,7 @@ from hl7auth.cli import (
     profiles,
     prove,
     queue,
+    replay,
     soak,
     tokens,
     trying,
@@ -42,6 +43,7 @@ prove.add(app)
 soak.add(app)
 app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
 app.add_typer(archives.app, name="archive", help="Sealed packs of days gone by, and how long they are kept.")
+app.add_typer(replay.app, name="replay", help="The archive run again.")
 app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and what a person decides about it.")
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
 app.add_typer(channels.app, name="channel", help="What listens, and how it answers.")

@@ -200,7 +200,8 @@ def _unplanned(
     peer: str,
 ) -> Plan:
     """A message that is not looked at any further: it is refused, or dropped."""
-    dialect = resolved(channel.file.profile_of(message)).dialect
+    name = channel.file.profile_of(message)
+    dialect = resolved(name, None, channel.editions.get(name, "")).dialect
     header = message.header
     common = (
         message_id,
@@ -225,7 +226,7 @@ def _plan_message(
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)
     name = channel.file.profile_of(message)
-    dialect = resolved(name).dialect
+    dialect = resolved(name, None, channel.editions.get(name, "")).dialect
     problems = _header_problems(header, channel, name)
     if problems:
         return Plan(*common, refusal=Refusal("AR", tuple(problems)), dialect=dialect)

@@ -54,7 +54,11 @@ def edition_now(name: str) -> Edition:
 
     What is wrong in the files is not told here, but where the profile is made of them.
     """
-    files = profile_files()
+    return edition_of(name, profile_files())
+
+
+def edition_of(name: str, files: Mapping[str, Path]) -> Edition:
+    """The edition of a profile as its files are now, found by their names. Raises UserError for an unknown name."""
     if name not in files:
         raise UserError(f"unknown profile '{name}' (known: {', '.join(files)})")
     said: dict[str, str] = {}

@@ -55,6 +55,7 @@ __all__ = [
 ]
 
 
+_YAML = (".yaml", ".yml")
 _resolved: dict[tuple[str, Path | None, str], Profile] = {}
 
 
@@ -67,7 +68,8 @@ def resolved(name: str, folder: Path | None = None, edition: str = "") -> Profil
     found = _resolved.get(key)
     if found is None:
         texts = kept_edition(edition).texts if edition else {}
-        files = {path.stem: path for path in map(Path, texts)} | profile_files(folder)
+        # a file of the edition may stand elsewhere than that of its name does now
+        files = profile_files(folder) | {path.stem: path for path in map(Path, texts) if path.suffix in _YAML}
         found = _resolved[key] = _resolve(name, files, (), texts)
     return found
 

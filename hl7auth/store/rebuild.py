@@ -215,21 +215,23 @@ def planned_again(row: Replayed, channel: Channel, report: Report) -> Plan:
         return int(row.id)
 
     try:
-        planned = plan_linked(row.raw, channel, row.received_at, new_id, peer=row.peer, shaped=_shaped(row, channel))
+        planned = plan_linked(
+            row.raw, channel, row.received_at, new_id, peer=row.peer, shaped=shaped_then(row, channel)
+        )
     except Exception:
         planned = None  # as the listener does with what it can not process
-    reason = _broken_off(row)
+    reason = broken_off(row)
     if planned is None or (reason and planned.refusal is None):
         report.broken_off += 1
         reason = reason or "the message could not be processed"
         planned = refuse_frame(row.raw, reason, channel, row.received_at, new_id, row.peer)
-    elif _other_certificate(row):  # the archive does not have the certificate
+    elif other_certificate(row):  # the archive does not have the certificate
         planned = under_other_certificate(planned)
     shaping = planned.shaping._replace(raw=None) if planned.shaping else None
     return planned._replace(raw=b"", shaping=shaping, link=None)
 
 
-def _shaped(row: Replayed, channel: Channel) -> Shaped | None:
+def shaped_then(row: Replayed, channel: Channel) -> Shaped | None:
     """What steps made of a stored message when it came. They are not run again: tables and functions change."""
     found = json.loads(row.findings) if row.findings else []
     fault = next((each for each in found if each["rule"] in (REFUSED, FAILED)), None)
@@ -240,7 +242,7 @@ def _shaped(row: Replayed, channel: Channel) -> Shaped | None:
     return Shaped(row.raw) if channel.file.steps else None
 
 
-def _broken_off(row: Replayed) -> str:
+def broken_off(row: Replayed) -> str:
     """Why the listener refused a frame that it did not have whole; empty for a message that was judged.
 
     The archive has the bytes that came, and these alone may read like a whole message.
@@ -249,7 +251,7 @@ def _broken_off(row: Replayed) -> str:
     return found[0]["text"] if len(found) == 1 and (found[0]["rule"], found[0]["path"]) == ("protocol.207", "") else ""
 
 
-def _other_certificate(row: Replayed) -> bool:
+def other_certificate(row: Replayed) -> bool:
     """Was a message refused for the certificate that it came under?"""
     found = json.loads(row.findings) if row.findings and row.disposition == "refused" else []
     return [each["text"] for each in found] == [OTHER_CERTIFICATE.text]
