@@ -1,22 +1,27 @@
 # make serve   installs the engine into .venv and starts it with the shipped channels on the embedded SQLite database
 # make test    the same with the tools of the tests, then every check and every test
+# make native  compiles the modules that every message goes through (a C compiler, some minutes): docs/why/native.md
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test check bench interop clean
+.PHONY: serve native test check bench interop clean
 
 serve: $(VENV)/installed
 	$(BIN)/hl7auth serve
+
+native: $(VENV)/installed
+	$(PIP) --editable '.[native]'
+	$(BIN)/hl7auth compile
 
 test: $(VENV)/installed-for-tests
 	$(BIN)/ruff format --check hl7auth tests benchmarks
 	$(BIN)/ruff check hl7auth tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
-	$(BIN)/python -m pytest --numprocesses auto
+	HL7AUTH_NATIVE=/dev/null $(BIN)/python -m pytest --numprocesses auto
 
 bench: $(VENV)/installed
 	$(BIN)/hl7auth bench

@@ -19,6 +19,7 @@ from hl7auth.cli import (
     databases,
     engine,
     messages,
+    native,
     profiles,
     prove,
     queue,
@@ -41,6 +42,7 @@ check.add(app)
 trying.add(app)
 prove.add(app)
 soak.add(app)
+native.add(app)
 app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
 app.add_typer(archives.app, name="archive", help="Sealed packs of days gone by, and how long they are kept.")
 app.add_typer(replay.app, name="replay", help="The archive run again.")

@@ -258,6 +258,7 @@ def text(report: Report) -> Iterator[str]:
     here = report.machine
     yield f"{here.cpu}, {here.cores} cores, {here.system}, Python {here.python}, SQLite {here.sqlite}"
     yield f"{here.folder} ({here.file_system}): {here.syncs:,.0f} synced appends a second"
+    yield "modules compiled (hl7auth compile)" if here.native else "modules not compiled (hl7auth compile)"
     yield f"RQA^I08 of {report.message_bytes} bytes; median (least..greatest) of {report.rounds} x {report.seconds:g} s"
     for title, rows in (("As fast as replies come", report.full_load), ("At half of its peak", report.half_load)):
         yield f"\n{title}:"

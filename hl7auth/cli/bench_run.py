@@ -1,6 +1,6 @@
 """What `hl7auth bench` measures: the programs, one load on one of them, and the machine.
 
-Imports errors, resources and proof.processes; every program, the load generator too, runs as a process of its own.
+Imports errors, native, resources and proof.processes; every program, the load generator too, runs as a process of its own.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from hl7auth.errors import UserError
+from hl7auth.native import in_use
 from hl7auth.proof.processes import children, cpu_seconds, memory_mb, together
 from hl7auth.resources import shipped
 
@@ -213,7 +214,9 @@ def _run(script: str, name: str, *arguments: str, timeout: float) -> dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the figures were taken; `syncs` are appends of a message with fdatasync, per second, in the same folder."""
+    """Where the figures were taken; `syncs` are appends of a message with fdatasync, per second, in the same folder.
+
+    `native`: the engine runs compiled modules."""
 
     cpu: str
     cores: int
@@ -223,6 +226,7 @@ class Machine:
     folder: str
     file_system: str
     syncs: float
+    native: bool
 
 
 def machine() -> Machine:
@@ -237,6 +241,7 @@ def machine() -> Machine:
         folder=str(folder),
         file_system=_file_system(folder),
         syncs=_syncs(folder),
+        native=in_use(),
     )
 
 

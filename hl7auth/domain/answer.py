@@ -209,7 +209,7 @@ def _status(values: Values, document: Document) -> Status:
 def _by_procedure(document: Document) -> dict[str, Values]:
     """The lines that had an AUT of their own, by the code of their procedure; the first of a code counts."""
     lines = [line for line in document.get("lines", []) if "payor" in line]
-    return {line.get("procedure", {}).get("code", ""): line for line in reversed(lines)}
+    return {line.get("procedure", {}).get("code", ""): line for line in lines[::-1]}
 
 
 @cache

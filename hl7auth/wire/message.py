@@ -8,7 +8,7 @@ The received bytes stay the record. Nothing here is ever written back: a forward
 import re
 from bisect import bisect_right
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from hl7auth.errors import Fault, Unreadable
 from hl7auth.wire import charset
@@ -30,7 +30,7 @@ _HEADERS = frozenset({"MSH", "BHS", "FHS"})
 class TooManySegments(Fault):
     """The message has more segments than the engine reads."""
 
-    ack = "AR"
+    ack: ClassVar[str] = "AR"
 
 
 class Segment:

@@ -352,7 +352,7 @@ def test_the_engine_is_compared_with_the_limit_program_of_the_same_round() -> No
 
 
 def test_the_text_says_what_a_system_does_not_tell_and_that_replies_were_wrong() -> None:
-    where = bench_run.Machine("a cpu", 2, "3.11", "3.40", "Linux", "/var", "ext4", 2000.0)
+    where = bench_run.Machine("a cpu", 2, "3.11", "3.40", "Linux", "/var", "ext4", 2000.0, False)
     row = bench.row([LOAD])
     lines = list(bench.text(bench.Report(where, 1.0, 1, 2400, [row], [], [], [LOAD])))
     assert any(line.split()[:2] == ["engine", "64"] and " n/a " in line for line in lines)
