@@ -141,7 +141,8 @@ def test_engines_share_the_work_and_take_over_from_the_dead(tmp_path: Path, rece
             histories = [tuple(row) for row in connection.exec_driver_sql(sql)]
         assert histories == [(f"PA{key}@ACME", count // KEYS, count // KEYS, 1) for key in range(KEYS)]
         assert dict(receiver.most) == {f"K{key}": 1 for key in range(KEYS)}
-        assert Counter(receiver.received).most_common(KEYS) == [(f"K{key}-last", 2) for key in range(KEYS)]
+        twice = sorted(each for each, came in Counter(receiver.received).items() if came == 2)
+        assert twice == [f"K{key}-last" for key in range(KEYS)]
         assert by_key(dict.fromkeys(receiver.received)) == by_key(row[1] for row in rows)
         assert {row[0] % MAX_WORKERS for row in rows} >= {0, 1}
         report = rebuild(engine, {"referral-intake": load_channel(folders[0] / "channels" / "proof.yaml")})
