@@ -1,6 +1,6 @@
 """What `hl7auth bench` measures: the programs, one load on one of them, and the machine.
 
-Imports errors, native, resources and proof.processes; every program, the load generator too, runs as a process of its own.
+Imports errors, native, resources and proof.processes; every program, the load generator too, runs as its own process.
 """
 
 import dataclasses
