@@ -10,13 +10,15 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from hl7auth import __version__
-from hl7auth.api import authorizations, bounds, messages, problems
+from hl7auth.api import authorizations, bounds, messages, problems, record_routes
+from hl7auth.api.operating import Operator
 from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
+from hl7auth.api.records import perform
 from hl7auth.api.state import Api, Settings, State
 
 health = APIRouter(tags=["service"])
 
-ROUTERS: tuple[APIRouter, ...] = (health, authorizations.router, messages.router)
+ROUTERS: tuple[APIRouter, ...] = (health, record_routes.router, authorizations.router, messages.router)
 
 
 @health.get("/health", summary="Is the service there, and the store?")
@@ -31,8 +33,10 @@ def create_app(settings: Settings) -> FastAPI:
     """The API over a store. It records what was read until its lifespan ends."""
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.operator = Operator(state, perform)
         yield
+        app.state.operator.close()
         state.close()
 
     state = State(settings)

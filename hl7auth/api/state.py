@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -22,6 +22,8 @@ from sqlalchemy.exc import OperationalError
 
 from hl7auth.domain.balance import ALERT_SHARE
 from hl7auth.flow.channel import Channel
+from hl7auth.flow.decision import Outcome
+from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
 from hl7auth.store import audit
 from hl7auth.store.balances import catch_up, is_behind
@@ -61,9 +63,10 @@ class State:
         self.settings = settings
         self.engine = settings.engine
         self._reader = settings.engine.execution_options(reads_only=True)
-        self._lock = threading.Lock() if settings.engine.dialect.name == "sqlite" else None
+        is_file = settings.engine.dialect.name == "sqlite"
+        self._lock: AbstractContextManager[object] = threading.Lock() if is_file else nullcontext()
+        self._journal_lock = threading.Lock()
         self.journal = Journal(settings.engine, settings.new_id)
-        self.journal_lock = threading.Lock()
         self._read: list[audit.Deed] = []
         self._wake = threading.Event()
         self._stopping = False
@@ -99,9 +102,6 @@ class State:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """The turn of a thread to write, where only one can."""
-        if self._lock is None:
-            yield
-            return
         with self._lock:
             yield
 
@@ -115,6 +115,14 @@ class State:
                 if getattr(error.orig, "sqlstate", None) not in ("40001", "40P01") or attempt == _AGAIN - 1:
                     raise
         raise AssertionError("unreachable")
+
+    def submit(self, raw: bytes, peer: str = "desk") -> Outcome:
+        """A message through the pipeline of the desk's channel, as one that came in; durable when this returns."""
+        name = self.settings.desk or next(iter(self.settings.channels))
+        planned = plan(raw, self.settings.channels[name], self.now, self.settings.new_id, (), peer)
+        with self._journal_lock, self.alone():
+            (outcome,) = self.journal.commit([planned])
+        return outcome
 
     def follow(self) -> None:
         """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest."""

@@ -158,10 +158,11 @@ def nearly_spent(connection: Connection, day: date, after: str, limit: int, payo
     return _holdings(connection, sorted(keys)[:limit])
 
 
-def keys_of_number(connection: Connection, number: str) -> list[str]:
-    """The keys of authorizations under a number, by whomever it was given; those that are cancelled left out."""
-    sql = "SELECT key FROM balance WHERE number = {p} AND line = '' AND status <> 'cancelled' ORDER BY key LIMIT 10"
-    return [row.key for row in run(connection, sql, (number,))]
+def keys_of_number(connection: Connection, number: str, *, cancelled: bool = False) -> list[str]:
+    """The keys of authorizations under a number, by whomever it was given; without those that are `cancelled`."""
+    sql = "SELECT key FROM balance WHERE number = {p} AND line = ''"
+    sql += "" if cancelled else " AND status <> 'cancelled'"
+    return [row.key for row in run(connection, f"{sql} ORDER BY key LIMIT 10", (number,))]
 
 
 def _holdings(connection: Connection, keys: Sequence[str]) -> list[Listed]:

@@ -123,6 +123,12 @@ def may_see(connection: Connection, key: str, sees: Sees) -> bool:
     return row is not None and sees(payor_of(json.loads(row.document)), row.channel or "")
 
 
+def document_of(connection: Connection, key: str) -> Entry | None:
+    """The current document as stored."""
+    row = run(connection, _ONE, (key,)).first()
+    return None if row is None else json.loads(row.document)
+
+
 def payor_of(document: Entry) -> str:
     """AUT-2.1."""
     return str((document.get("payor") or {}).get("code", ""))

@@ -1,0 +1,166 @@
+"""The bodies of `/authorization`: lowercase names, lines and accesses, and what is done to each of them in an update.
+
+Imports pydantic, domain.entered and domain.units.
+
+A field that is not there keeps its value, null and the empty text clear it.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from hl7auth.domain.entered import is_code
+
+Word = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Free = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Units = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
+Action = Literal["n", "m", "d"]
+
+
+class Shape(BaseModel):
+    """Unknown fields are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def iso_day(value: object) -> object:
+    """2026-01-31 or 20260131 as ISO; an empty text is null. Raises ValueError for what is no day."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("is no date: write 2026-01-31")
+    text = f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isascii() and value.isdigit() else value
+    try:
+        if len(text) != 10:
+            raise ValueError
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("is no date: write 2026-01-31") from None
+
+
+class Access(Shape):
+    """A provider who has access. All three are its key."""
+
+    idtype: Word
+    providerid: Word
+    role: Word
+
+
+class Window(Shape):
+    """What authorizations and lines both say."""
+
+    dosstart: str | None = None
+    dosend: str | None = None
+    units: Units | None = None
+    unittype: Free | None = None
+
+    @field_validator("dosstart", "dosend", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        return iso_day(value)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Window":
+        if self.dosstart and self.dosend and self.dosend < self.dosstart:
+            raise ValueError("dosend is before dosstart")
+        return self
+
+
+class Coded(Window):
+    """A line: what it is for."""
+
+    authlinenumber: Word
+    hcpcs: str | None = None
+
+    @field_validator("hcpcs", mode="before")
+    @classmethod
+    def _shaped(cls, value: object) -> object:
+        if value is None or value == "":
+            return None
+        code = value.strip().upper() if isinstance(value, str) else ""
+        if not is_code(code):
+            raise ValueError("has not the shape of a CPT or HCPCS code")
+        return code
+
+
+class Line(Coded):
+    """A line of a new authorization."""
+
+    access: Annotated[list[Access], Field(max_length=100)] = []
+
+
+class Record(Window):
+    """A new authorization. `payor` is AUT-2.1, `assigner` who gave the number; `memberid` whom it is for."""
+
+    authnumber: Word
+    authtype: Word
+    authdecision: Word
+    access: Annotated[list[Access], Field(max_length=100)] = []
+    lines: Annotated[list[Line], Field(max_length=200)] = []
+    payor: Word | None = None
+    assigner: Word | None = None
+    memberid: Word | None = None
+    membername: Word | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Record":
+        numbers = [line.authlinenumber for line in self.lines]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("two lines have the same authlinenumber")
+        return self
+
+
+class Acted(Shape):
+    """A child of an update: `record_action` says what is done to it; `action_record` is read as that."""
+
+    record_action: Action | None = None
+    action_record: Action | None = None
+
+    @model_validator(mode="after")
+    def _acts(self) -> "Acted":
+        if self.record_action is None and self.action_record is None:
+            raise ValueError("record_action is required: n (new), m (modify) or d (delete)")
+        if self.record_action is not None and self.action_record is not None:
+            raise ValueError("record_action and action_record are the same thing: send record_action")
+        return self
+
+    @property
+    def action(self) -> str:
+        """n, m or d."""
+        return self.record_action or self.action_record or ""
+
+    @property
+    def misspelled(self) -> bool:
+        """True with action_record."""
+        return self.action_record is not None
+
+
+class ActedAccess(Acted, Access):
+    """An access in an update."""
+
+
+class ActedLine(Acted, Coded):
+    """A line in an update."""
+
+    access: Annotated[list[ActedAccess], Field(max_length=100)] = []
+
+
+class Update(Window):
+    """What is to be other."""
+
+    authtype: Word | None = None
+    authdecision: Word | None = None
+    access: Annotated[list[ActedAccess], Field(max_length=100)] = []
+    lines: Annotated[list[ActedLine], Field(max_length=200)] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_cleared(cls, value: Any) -> Any:
+        for name in ("authtype", "authdecision"):
+            if isinstance(value, dict) and name in value and value[name] in (None, ""):
+                raise ValueError(f"{name} can not be cleared")
+        return value
