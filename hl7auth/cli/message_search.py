@@ -69,11 +69,11 @@ def search(  # noqa: PLR0913, PLR0917
     from hl7auth.domain.clock import beginning, moment
     from hl7auth.store.search import Query, find, found_for
 
-    identifiers = _identifiers(ids_file) if ids_file is not None else ()
+    identifiers = identifiers_of(ids_file) if ids_file is not None else ()
     query = Query(
         control_id, authorization, patient, name, referral, sender, event, status, rule,
         beginning(since) if since else None, moment(until) + 1 if until else None, channel, disposition,
-        tuple(_field(each) for each in fields or ()), words, identifiers, limit, before,
+        tuple(field_of(each) for each in fields or ()), words, identifiers, limit, before,
     )  # fmt: skip
     with reading(database) as connection:
         page = find(connection, query)
@@ -100,14 +100,16 @@ def _as_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _field(text: str) -> tuple[str, str]:
+def field_of(text: str) -> tuple[str, str]:
+    """A path and a value: `PID-3.1=A12`. Raises UserError."""
     path, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"'{text}' is no field with a value; write it like PID-3.1=A12")
     return path, value
 
 
-def _identifiers(path: Path) -> tuple[str, ...]:
+def identifiers_of(path: Path) -> tuple[str, ...]:
+    """The lines of a file, each once. Raises UserError where there are none."""
     lines = read_file(path).decode("utf-8-sig", "replace").splitlines()
     found = tuple(dict.fromkeys(line.strip().strip('"') for line in lines if line.strip()))
     if not found:

@@ -75,11 +75,12 @@ def show_(
     from hl7auth.store.archive import read_message
     from hl7auth.store.edits import edits_of
     from hl7auth.store.related import deliveries_of, related
+    from hl7auth.store.replays import replays_of
 
     with reading(database) as connection:
         entry = read_message(connection, message_id)
         entry["tree"] = message_tree(entry["raw"] or b"")
-        entry |= edits_of(connection, message_id, entry["control_id"])
+        entry |= edits_of(connection, message_id, entry["control_id"]) | replays_of(connection, message_id)
         entry["deliveries"] = deliveries_of(connection, message_id)
         entry["related"] = related(connection, message_id, entry["control_id"], _answers(entry["tree"]))
     for body in ("raw", "shaped", "accept_ack", "reply"):
@@ -141,6 +142,15 @@ def _chosen(database: str, ids: Sequence[int], filters: dict[str, str], limit: i
         numbers = dict.fromkeys(ids) or [number for number, _ in read_raw(connection, filters, limit)]
         entries = (read_whole(connection, each) for each in numbers)
         return [(int(each["id"]), each["channel"], each["raw"]) for each in entries]
+
+
+def _replayed(each: dict[str, Any]) -> str:
+    """Of a message that a replay made, and of one that was replayed."""
+    origin = f"message {each['origin']}" if each["origin"] else f"{each['file']}#{each['place']}"
+    became = f"message {each['message']}" if each["message"] else f"delivery {each['delivery']}"
+    made = f", became {became}" if each["message"] or each["delivery"] else ""
+    why = f", again because: {each['why']}" if each["why"] else f", {each['reason']}" if each["reason"] else ""
+    return f"replay {each['replay']} of {origin} by {each['by']}: {each['state']}{made}{why}"
 
 
 def _exported(result: dict[str, Any]) -> str:
@@ -219,6 +229,7 @@ def _text(entry: dict[str, Any]) -> str:
     lines += ["", "deliveries:", *deliveries] if deliveries else []
     lines += ["", *("made of message {origin} by {by}, {at}: {reason}".format(**each) for each in entry["edit_of"])]
     lines += ["corrected as message {message} by {by}, {at}: {reason}".format(**each) for each in entry["edits"]]
+    lines += [_replayed(each) for each in (*entry["replay_of"], *entry["replays"])]
     related = ["{as}: message {id}  {event}  {control_id}  {received_at}".format(**each) for each in entry["related"]]
     lines += ["", "belongs to it:", *related] if related else []
     return "\n".join(lines)

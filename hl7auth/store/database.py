@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0013"
+HEAD = "0014"
 """The revision of the schema that this code makes."""
 
 OLDEST = "0012"

@@ -38,6 +38,9 @@ _VERSION_COLUMNS = (
 )  # fmt: skip
 
 
+Beside = Callable[[Connection, Sequence[Outcome]], None]
+
+
 def _encode(value: object) -> str:
     return orjson.dumps(value).decode()
 
@@ -48,11 +51,14 @@ class Journal:
     Where several processes write, `new_id` numbers the messages once more inside of the transaction, so that ids grow
     in the order of the commits: that is the order in which the archive is read, and replayed. On a server there may
     always be several, each with ids of its own: there the journal numbers them whoever made them.
+
+    `beside` is called with what was decided, in its transaction: what it writes is there with it, or not at all.
     """
 
-    def __init__(self, engine: Engine, new_id: Callable[[], int] | None = None) -> None:
+    def __init__(self, engine: Engine, new_id: Callable[[], int] | None = None, beside: Beside | None = None) -> None:
         self._engine = engine
         self._new_id = new_id
+        self._beside = beside
         self._connection: Connection | None = None
         self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
@@ -111,6 +117,8 @@ class Journal:
             else:
                 outcomes = _decided(connection, plans)
                 _write(connection, outcomes)
+            if self._beside is not None:
+                self._beside(connection, outcomes)
             self._in_doubt = outcomes
         self._file.require()  # else it is nowhere, whatever SQLite says
         return outcomes

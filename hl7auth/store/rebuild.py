@@ -23,6 +23,7 @@ from hl7auth.flow.admission import OTHER_CERTIFICATE
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import Plan, refuse_frame, under_other_certificate
 from hl7auth.flow.linked_plan import plan_linked
+from hl7auth.flow.repeating import as_second, repeats
 from hl7auth.flow.shaping import FAILED, REFUSED
 from hl7auth.steps.faults import StepRefused
 from hl7auth.steps.run import Shaped
@@ -227,6 +228,8 @@ def planned_again(row: Replayed, channel: Channel, report: Report) -> Plan:
         planned = refuse_frame(row.raw, reason, channel, row.received_at, new_id, row.peer)
     elif other_certificate(row):  # the archive does not have the certificate
         planned = under_other_certificate(planned)
+    elif repeats(row.peer):
+        planned = as_second(planned)
     shaping = planned.shaping._replace(raw=None) if planned.shaping else None
     return planned._replace(raw=b"", shaping=shaping, link=None)
 

@@ -23,10 +23,14 @@ _LARGEST_FRAME = 256 * 1024 * 1024
 
 
 class Batch(NamedTuple):
-    """Messages byte for byte as the file has them, and sentences on what was odd about the file."""
+    """Messages byte for byte as the file has them, and sentences on what was odd about the file.
+
+    `broken` counts from 0 the messages of frames that did not come whole: they may be anything.
+    """
 
     messages: list[bytes]
     notes: tuple[str, ...] = ()
+    broken: tuple[int, ...] = ()
 
 
 def split(data: bytes) -> Batch:
@@ -191,11 +195,14 @@ def _frames(frames: Sequence[Frame], before: int) -> tuple[Batch, int]:
     """The messages of frames that come after so many others, and how many frames there are with them."""
     messages: list[bytes] = []
     notes: list[str] = []
+    broken: list[int] = []
     for number, frame in enumerate(frames, start=before + 1):
         batch = _open(frame)
+        if frame.refused:
+            broken += range(len(messages), len(messages) + len(batch.messages))
         messages += batch.messages
         notes += [f"frame {number}: {note}" for note in frame.notes + batch.notes]
-    return Batch(messages, tuple(notes)), before + len(frames)
+    return Batch(messages, tuple(notes), tuple(broken)), before + len(frames)
 
 
 def _open(frame: Frame) -> Batch:

@@ -1,0 +1,182 @@
+"""replay plan: what is chosen, where it is to go, and what it would do.
+
+Imports typer, cli.common, cli.message_search, cli.queue, cli.replay_targets, and inside the command replay and the
+store.
+"""
+
+import json
+from array import array
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hl7auth.cli import message_search as asked
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, progress, show
+from hl7auth.cli.queue import By, who
+from hl7auth.cli.replay_targets import looker_for, target_of
+from hl7auth.errors import UserError
+
+if TYPE_CHECKING:
+    from hl7auth.replay.planning import Choose
+    from hl7auth.store.search import Query
+
+From = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from", envvar="HL7AUTH_FROM", metavar="PATH",
+        help="A file, batch file, MLLP capture or pack, or a folder of these, in place of the archive; repeatable.",
+    ),
+]  # fmt: skip
+ToChannel = Annotated[
+    str, typer.Option("--to-channel", envvar="HL7AUTH_TO_CHANNEL", metavar="NAME", help="Another channel than its own.")
+]
+ToDestination = Annotated[
+    str,
+    typer.Option(
+        "--to-destination", envvar="HL7AUTH_TO_DESTINATION", metavar="NAME",
+        help="Only to this destination, as CHANNEL/NAME.",
+    ),
+]  # fmt: skip
+ToEndpoint = Annotated[
+    str, typer.Option("--to-endpoint", envvar="HL7AUTH_TO_ENDPOINT", metavar="HOST:PORT", help="There, over MLLP.")
+]
+Again = Annotated[
+    str,
+    typer.Option(
+        "--again", envvar="HL7AUTH_AGAIN", metavar="REASON", help="Also what was done before, a second time; say why."
+    ),
+]
+_MOST_SAID = 500
+_WORDS = {
+    "new": "would make something new",
+    "changed": "would change what is there",
+    "nothing": "would change nothing",
+    "refused": "would be refused",
+    "send": "would be sent",
+    "done": "done before, to be skipped",
+    "left_out": "not to be replayed",
+}
+
+
+def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
+    fields: asked.Fields = None,
+    sources: From = None,
+    to_channel: ToChannel = "",
+    to_destination: ToDestination = "",
+    to_endpoint: ToEndpoint = "",
+    again: Again = "",
+    control_id: asked.ControlId = "",
+    authorization: asked.Authorization = "",
+    patient: asked.Patient = "",
+    name: asked.Name = "",
+    referral: asked.Referral = "",
+    sender: asked.Sender = "",
+    event: asked.Event = "",
+    status: asked.Status = "",
+    rule: asked.Rule = "",
+    since: asked.Since = "",
+    until: asked.Until = "",
+    channel: asked.Channel = "",
+    disposition: asked.Disposition = "",
+    words: asked.Words = "",
+    ids_file: asked.IdsFile = None,
+    by: By = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Choose messages as `message search` does, or from files, and tell what a replay of them would do.
+
+    Nothing is done yet; the plan is kept under the id that is printed. What was applied or delivered before is skipped.
+    """
+    from hl7auth.domain.clock import beginning, moment
+    from hl7auth.store.search import Query
+
+    query = Query(
+        control_id, authorization, patient, name, referral, sender, event, status, rule,
+        beginning(since) if since else None, moment(until) + 1 if until else None, channel, disposition,
+        tuple(asked.field_of(each) for each in fields or ()), words,
+        asked.identifiers_of(ids_file) if ids_file is not None else (),
+    )  # fmt: skip
+    if sources and query != Query():
+        raise UserError("--from takes all of the files: what chooses messages of the archive does not go with it")
+    if len(again) > _MOST_SAID or again != again.strip():
+        raise UserError(f"--again wants a reason of at most {_MOST_SAID} characters")
+    target = target_of(to_channel, to_destination, to_endpoint, channels)
+    show(_planned(database, query, sources or (), (target, again, who(by)), channels), output, _text)
+
+
+def _planned(
+    database: str, query: "Query", sources: Sequence[Path], said: tuple[str, str, str], channels: Path | None
+) -> dict[str, Any]:
+    from hl7auth.replay.planning import make
+    from hl7auth.replay.wish import Wish
+    from hl7auth.store.database import open_database, require_current
+    from hl7auth.store.replays import counts, plan_entry, read_plan
+
+    engine = open_database(database, create=False)
+    require_current(engine)
+    notes: list[str] = []
+    selection = {"from": [str(path) for path in sources]} if sources else _told(query)
+    wanted = (query.disposition,) if query.disposition else ("accepted",)
+    wish = Wish(said[0], said[1], said[2], json.dumps(selection, ensure_ascii=False), wanted)
+    try:
+        with ExitStack() as stack, progress("planning") as moved:
+            looker = looker_for(wish, channels, stack)
+            choose = _in_files(sources, notes) if sources else _in_archive(query)
+            number = make(engine, wish, choose, looker, notes, lambda done: moved(done, 0))
+        with engine.connect() as connection:
+            entry = plan_entry(connection, read_plan(connection, number))
+            return entry | {
+                "messages": sum(entry["states"].values()),
+                "expected": counts(connection, number, "expected"),
+            }
+    finally:
+        engine.dispose()
+
+
+def _in_archive(query: "Query") -> "Choose":
+    from hl7auth.replay.material import in_archive
+    from hl7auth.replay.planning import AT_ONCE
+    from hl7auth.store.search import all_ids
+
+    def choose(connection: Any) -> Any:
+        newest_first = array("q", all_ids(connection, query))
+        return in_archive(connection, newest_first[::-1], AT_ONCE)
+
+    return choose
+
+
+def _in_files(sources: Sequence[Path], notes: list[str]) -> "Choose":
+    from hl7auth.replay.material import in_files
+    from hl7auth.replay.planning import AT_ONCE
+
+    return lambda _connection: in_files([path.absolute() for path in sources], notes, AT_ONCE)
+
+
+def _told(query: "Query") -> dict[str, Any]:
+    """What was asked for, for the record."""
+    from dataclasses import asdict
+
+    from hl7auth.domain.clock import iso_time
+
+    found = {name: value for name, value in asdict(query).items() if value and name not in ("limit", "before")}
+    return {name: iso_time(value) if name in ("since", "until") else value for name, value in found.items()}
+
+
+def _text(entry: dict[str, Any]) -> str:
+    where = entry["target"] or "the channel of each"
+    lines = [f"replay {entry['replay']}: {entry['messages']} message(s) to {where}"]
+    lines += [f"  {entry['expected'][name]:7}  {text}" for name, text in _WORDS.items() if name in entry["expected"]]
+    lines += [f"  again, because: {entry['again']}"] if entry["again"] else []
+    lines += [f"note: {each}" for each in entry["notes"]]
+    return "\n".join([*lines, f"each message: hl7auth replay report {entry['replay']}", _next(entry)])
+
+
+def _next(entry: dict[str, Any]) -> str:
+    if not entry["states"].get("waiting"):
+        return "there is nothing to run"
+    return f"nothing is done yet: hl7auth replay run {entry['replay']}"
