@@ -16,7 +16,7 @@ import typer
 from hl7auth.cli import message_search as asked
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, progress, show
 from hl7auth.cli.queue import By, who
-from hl7auth.cli.replay_targets import looker_for, target_of
+from hl7auth.cli.replay_targets import connected, looker_for, replays, target_of
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,28 +114,23 @@ def _planned(
 ) -> dict[str, Any]:
     from hl7auth.replay.planning import make
     from hl7auth.replay.wish import Wish
-    from hl7auth.store.database import open_database, require_current
     from hl7auth.store.replays import counts, plan_entry, read_plan
 
-    engine = open_database(database, create=False)
-    require_current(engine)
     notes: list[str] = []
     selection = {"from": [str(path) for path in sources]} if sources else _told(query)
     wanted = (query.disposition,) if query.disposition else ("accepted",)
     wish = Wish(said[0], said[1], said[2], json.dumps(selection, ensure_ascii=False), wanted)
-    try:
-        with ExitStack() as stack, progress("planning") as moved:
-            looker = looker_for(wish, channels, stack)
-            choose = _in_files(sources, notes) if sources else _in_archive(query)
+    with replays(database) as engine, ExitStack() as stack:
+        looker = looker_for(wish, channels, stack)
+        choose = _in_files(sources, notes) if sources else _in_archive(query)
+        with progress("planning") as moved:
             number = make(engine, wish, choose, looker, notes, lambda done: moved(done, 0))
-        with engine.connect() as connection:
+        with connected(engine) as connection:
             entry = plan_entry(connection, read_plan(connection, number))
             return entry | {
                 "messages": sum(entry["states"].values()),
                 "expected": counts(connection, number, "expected"),
             }
-    finally:
-        engine.dispose()
 
 
 def _in_archive(query: "Query") -> "Choose":

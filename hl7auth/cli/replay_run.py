@@ -19,13 +19,11 @@ from hl7auth.cli.common import (
     Limit,
     Output,
     progress,
-    reading,
     show,
     table,
-    writing,
 )
 from hl7auth.cli.queue import By, who
-from hl7auth.cli.replay_targets import carrier_for
+from hl7auth.cli.replay_targets import carrier_for, connected, replays
 from hl7auth.errors import UserError
 
 Number = Annotated[int, typer.Argument(metavar="ID")]
@@ -53,23 +51,17 @@ def run(
     """
     from hl7auth.replay.running import Pace
     from hl7auth.replay.running import run as go
-    from hl7auth.store.database import open_database, require_current
     from hl7auth.store.replays import plan_entry, read_plan
 
-    engine = open_database(database, create=False)
-    require_current(engine)
-    try:
-        with ExitStack() as stack:
-            with engine.connect() as connection:
-                row = read_plan(connection, number)
-            carrier = carrier_for(engine, row, channels, stack)
-            moved = stack.enter_context(progress(f"replay {number}"))
-            stop = stack.enter_context(_interrupted())
+    with replays(database) as engine, ExitStack() as stack:
+        with connected(engine) as connection:
+            row = read_plan(connection, number)
+        carrier = carrier_for(engine, row, channels, stack)
+        stop = stack.enter_context(_interrupted())
+        with progress(f"replay {number}") as moved:
             ended = go(engine, number, carrier, Pace(rate, stop_on_error), who(by), stop, moved)
-        with engine.connect() as connection:
+        with connected(engine) as connection:
             entry = plan_entry(connection, read_plan(connection, number)) | {"rests": ended.reason or None}
-    finally:
-        engine.dispose()
     show(entry, output, _ended)
     if entry["state"] != "done" or any(entry["states"].get(each) for each in ("refused", "failed", "unknown")):
         raise typer.Exit(1)
@@ -80,7 +72,7 @@ def pause(number: Number, by: By = None, database: Database = DEFAULT_DATABASE, 
     from hl7auth.observe import now
     from hl7auth.store.replays import ask_to_pause, note, read_plan
 
-    with writing(database) as connection:
+    with replays(database) as engine, engine.begin() as connection:
         row = read_plan(connection, number)
         if row.state != "running":
             raise UserError(f"replay {number} is not running: it is {row.state}")
@@ -108,7 +100,7 @@ def report(
 
     if state is not None and state not in tuple(State):
         raise UserError(f"unknown state '{state}' (known: {', '.join(State)})")
-    with reading(database) as connection:
+    with replays(database) as engine, connected(engine) as connection:
         entry = plan_entry(connection, read_plan(connection, number))
         entry["record"] = record(connection, number)
         entry["items"] = list_items(connection, number, state, limit)
@@ -119,7 +111,7 @@ def list_(limit: Limit = 100, database: Database = DEFAULT_DATABASE, output: Out
     """The replays that were planned, newest last."""
     from hl7auth.store.replays import list_plans
 
-    with reading(database) as connection:
+    with replays(database) as engine, connected(engine) as connection:
         found = list_plans(connection, limit)
     for each in found:
         each["messages"] = sum(each["states"].values())

@@ -1,10 +1,10 @@
 """Where a replay goes, by its options; and who looks at messages for, and brings them to, each kind of target.
 
-Imports errors, and inside functions flow, replay and cli.channel_files.
+Imports errors, and inside functions flow, replay, the store and cli.channel_files.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,30 @@ if TYPE_CHECKING:
     from hl7auth.replay.planning import Looker
     from hl7auth.replay.running import Carrier
     from hl7auth.replay.wish import Wish
+
+
+@contextmanager
+def replays(url: str) -> "Iterator[Engine]":
+    """A database that has replays. Raises UserError."""
+    from hl7auth.store.database import connect, open_database, require_current
+    from hl7auth.store.replays import has_replays
+
+    engine = open_database(url, create=False)
+    try:
+        found = require_current(engine)
+        with connect(engine.execution_options(reads_only=True)) as connection:
+            if not has_replays(connection):
+                raise UserError(f"the database has schema revision {found}, without replays: run `hl7auth db upgrade`")
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def connected(engine: "Engine") -> "Connection":
+    """A connection that only reads."""
+    from hl7auth.store.database import connect
+
+    return connect(engine.execution_options(reads_only=True))
 
 
 def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Path | None) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, inspect, select, update
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
@@ -102,6 +102,11 @@ _SETTLE = (
     "UPDATE replay_item SET state = {p}, code = {p}, reason = {p}, version = {p}, message_id = {p}, delivery_id = {p},"
     " attempts = attempts + {p}, at = {p} WHERE plan = {p} AND number = {p}"
 )
+
+
+def has_replays(connection: Connection) -> bool:
+    """False for a schema of a release that knew no replays."""
+    return inspect(connection).has_table(replay_item.name)
 
 
 def begin_plan(connection: Connection, draft: Draft) -> int:
@@ -261,6 +266,8 @@ def item_entry(row: Any) -> Entry:
 
 def replays_of(connection: Connection, message_id: int) -> dict[str, list[Entry]]:
     """`replay_of`: which message was replayed when this one was made; `replays`: what replays did with this one."""
+    if not has_replays(connection):
+        return {"replay_of": [], "replays": []}
     joined = replay_item.join(replay_plan, replay_plan.c.id == replay_item.c.plan)
     query = select(replay_item, replay_plan.c.made_by, replay_plan.c.again.label("why")).select_from(joined)
     became = query.where(replay_item.c.message_id == message_id)

@@ -55,3 +55,5 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Text, nullable=False) for name in ("by", "action", "detail")),
     )
     op.create_index("replay_event_plan", "replay_event", ["plan"])
+    reach = sa.table("schema_revision", sa.column("revision", sa.Text), sa.column("works_with", sa.Text))
+    op.bulk_insert(reach, [{"revision": "0014", "works_with": "0012"}])
