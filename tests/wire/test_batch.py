@@ -106,7 +106,7 @@ class TestCapture:
         assert split(b"in:\n" + frame(message(1)) + b"out: 1\n") == Batch([message(1)], expected)
 
     def test_a_capture_that_breaks_off(self) -> None:
-        assert split(frame(message(1)) + VT + message(2)) == Batch([message(1), message(2)], ("frame 2: truncated",))
+        assert split(frame(message(1)) + VT + message(2)) == Batch([message(1), message(2)], ("frame 2: truncated",), (1,))
 
     def test_a_frame_without_a_message_is_still_shown_as_one(self) -> None:
         assert split(VT + b"PID|1\r" + FS + b"\r") == Batch([b"PID|1\r"])
@@ -204,7 +204,13 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def together(batches: list[Batch]) -> Batch:
-    return Batch([each for part in batches for each in part.messages], tuple(n for part in batches for n in part.notes))
+    """What parts of a file say, as one."""
+    messages: list[bytes] = []
+    broken: list[int] = []
+    for batch in batches:
+        broken += [len(messages) + at for at in batch.broken]
+        messages += batch.messages
+    return Batch(messages, tuple(note for batch in batches for note in batch.notes), tuple(broken))
 
 
 LINES = [token for token in TOKENS if VT not in token and FS not in token]
