@@ -106,7 +106,9 @@ class TestCapture:
         assert split(b"in:\n" + frame(message(1)) + b"out: 1\n") == Batch([message(1)], expected)
 
     def test_a_capture_that_breaks_off(self) -> None:
-        assert split(frame(message(1)) + VT + message(2)) == Batch([message(1), message(2)], ("frame 2: truncated",), (1,))
+        assert split(frame(message(1)) + VT + message(2)) == Batch(
+            [message(1), message(2)], ("frame 2: truncated",), (1,)
+        )
 
     def test_a_frame_without_a_message_is_still_shown_as_one(self) -> None:
         assert split(VT + b"PID|1\r" + FS + b"\r") == Batch([b"PID|1\r"])
