@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hl7auth.cli.bench_run import Machine, Measurement, Program, core_cpu_us, machine, measure, programs
+from hl7auth.cli.bench_run import ON_SERVER, Machine, Measurement, Program, core_cpu_us, machine, measure, programs
 from hl7auth.errors import UserError
 
 
@@ -27,6 +27,8 @@ class Budget(NamedTuple):
 
 #: engine against limit program, by number of connections
 SHARE = {1: Budget(0.50, 0.70), 64: Budget(0.20, 0.40)}
+#: on PostgreSQL, with 64 connections: of the rate on SQLite in the same round, and of two processes of that of one
+SERVER_SHARE, SECOND_PROCESS = Budget(0.6, 0.8), Budget(1.0, 1.3)
 CORE_US = Budget(250, 120)
 P99_AT_HALF_MS, RESIDENT_MB, READY_S = Budget(50, 20), Budget(250, 150), Budget(3.0, 1.5)
 
@@ -159,18 +161,28 @@ def _rows(measurements: Sequence[Measurement]) -> list[Row]:
     return [row(rounds) for rounds in groups.values()]
 
 
-def shares(measurements: Sequence[Measurement], connections: int, program: str = "engine") -> list[float]:
-    """A program's rate as a share of the limit program's in the same round, for each round at full load."""
+def shares(
+    measurements: Sequence[Measurement], connections: int, program: str = "engine", of: str = "limit"
+) -> list[float]:
+    """A program's rate as a share of another's in the same round, for each round at full load."""
     at = [each for each in measurements if each.connections == connections and each.offered is None]
     engine = [each.rate for each in at if each.program == program]
-    limit = [each.rate for each in at if each.program == "limit"]
+    limit = [each.rate for each in at if each.program == of]
     return [round(ours / bound, 3) for ours, bound in zip(engine, limit, strict=False) if bound]
 
 
 def budgets(measurements: Sequence[Measurement], half_load: Sequence[Row]) -> list[Verdict]:
     """Every figure of the engine that was measured; those without a budget are in the rows."""
     names = dict.fromkeys(each.program for each in measurements if each.program.startswith("engine"))
-    return [each for name in names for each in _budgets_of(name, measurements, half_load)]
+    verdicts = [each for name in names for each in _budgets_of(name, measurements, half_load)]
+    two = f"{ON_SERVER} x 2"
+    for figure, program, of, budget in (
+        ("PostgreSQL: share of the rate on SQLite", ON_SERVER, "engine", SERVER_SHARE),
+        ("PostgreSQL: two processes, share of one", two, ON_SERVER, SECOND_PROCESS),
+    ):
+        if share := shares(measurements, 64, program, of):
+            verdicts.append(verdict(f"{figure}, 64 connections", spread(share), budget, more=True))
+    return verdicts
 
 
 def _budgets_of(program: str, measurements: Sequence[Measurement], half_load: Sequence[Row]) -> list[Verdict]:
@@ -199,11 +211,18 @@ def verdict(figure: str, measured: Spread, budget: Budget, *, more: bool = False
 
 
 def bench(
-    connections: list[int], seconds: float, as_json: bool, database: str | None, rounds: int = 3, workers: int = 1
+    connections: list[int],
+    seconds: float,
+    as_json: bool,
+    database: str | None,
+    rounds: int = 3,
+    workers: int = 1,
+    server: str | None = None,
 ) -> int:
     """Measure canned server, limit program and engine, print the report; 0, or 1 when a reply was wrong or missing.
 
-    With `workers` above 1 the engine is measured in one process and in so many.
+    With `workers` above 1 the engine is measured in one process and in so many; with `server` (the URL of a database of
+    PostgreSQL) also there, in one process and in two.
 
     `database` is a SQLAlchemy URL for the engine (default: a fresh SQLite file); its messages stay there. A budget that
     is missed is no error. Raises UserError when a program does not start or hangs up.
@@ -214,7 +233,7 @@ def bench(
         raise UserError("the load generator needs epoll, which only Linux has")
     if min(connections, default=0) < 1 or seconds <= 0 or rounds < 1:
         raise UserError("connections, seconds and rounds must be greater than zero")
-    measured = programs(database, workers)
+    measured = programs(database, workers, server)
     steps = len(measured) * len(connections) * rounds + (len(measured) - 1) * rounds + 1
     with _ends_tidily(), _progress(steps) as step:
         report = compare(measured, sorted(set(connections)), seconds, rounds, step)

@@ -64,14 +64,19 @@ class Measurement:
     peak_mb: float | None
 
 
-def programs(database: str | None, workers: int = 1) -> list[Program]:
+ON_SERVER = "postgresql"
+"""The engine on a server, in one process; in several it is `postgresql x 2`."""
+
+
+def programs(database: str | None, workers: int = 1, server: str | None = None) -> list[Program]:
     """The canned server, the limit program, the engine in one process and, where asked for, in several.
 
-    `database` is the engine's, else SQLite in its folder.
+    `database` is the engine's, else SQLite in its folder. With `server`, the URL of a database of PostgreSQL, also the
+    engine there, in one process and in two.
     """
     scripts = shipped("benchmarks")
 
-    def engine(folder: Path, workers: int = 1) -> list[str]:
+    def engine(folder: Path, workers: int = 1, database: str | None = database) -> list[str]:
         (folder / "channels").mkdir()
         (folder / "channels" / "bench.yaml").write_text(_channel(), encoding="utf-8")
         url = database or f"sqlite:///{folder / 'engine.db'}"
@@ -80,6 +85,10 @@ def programs(database: str | None, workers: int = 1) -> list[Program]:
 
     listening = r"listening on tcp:(\d+).*\n"
     several = Program(f"engine x {workers}", lambda folder: engine(folder, workers), listening)
+    elsewhere = [
+        Program(ON_SERVER, lambda folder: engine(folder, 1, server), listening),
+        Program(f"{ON_SERVER} x 2", lambda folder: engine(folder, 2, server), listening),
+    ]
     return [
         Program("canned", lambda _: [str(scripts / "canned.py")], r"^ready (\d+)\n"),
         Program(
@@ -89,6 +98,7 @@ def programs(database: str | None, workers: int = 1) -> list[Program]:
         ),
         Program("engine", engine, listening),
         *([several] if workers > 1 else []),
+        *(elsewhere if server is not None else []),
     ]
 
 

@@ -201,12 +201,19 @@ def bench(
         int,
         typer.Option(envvar="HL7AUTH_WORKERS", min=1, max=64, help="Above 1: the engine in so many processes, too."),
     ] = 1,
+    rounds: Annotated[int, typer.Option(envvar="HL7AUTH_BENCH_ROUNDS", min=1, help="How often each is measured.")] = 3,
+    postgres: Annotated[
+        str | None,
+        typer.Option(envvar="HL7AUTH_BENCH_POSTGRES", metavar="URL", help="The engine there too; its messages stay."),
+    ] = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Measure the engine and the limit program on this machine, in one run."""
     from hl7auth.cli.bench import bench as measure
 
-    raise typer.Exit(measure(connections or [1, 8, 64], seconds, output is Format.JSON, None, workers=workers))
+    raise typer.Exit(
+        measure(connections or [1, 8, 64], seconds, output is Format.JSON, None, rounds, workers, postgres)
+    )
 
 
 def _client_tls(trust: Path | None, certificate: Path | None, key: Path | None, name: str) -> "ClientTls":

@@ -351,6 +351,18 @@ def test_the_engine_is_compared_with_the_limit_program_of_the_same_round() -> No
     assert (start.measured.median, start.met) == (1.0, "aim")
 
 
+def test_the_engine_on_a_server_is_compared_with_the_one_on_a_file_of_the_same_round() -> None:
+    one, two = (
+        replace(LOAD, program=name, rate=rate) for name, rate in (("postgresql", 300.0), ("postgresql x 2", 270.0))
+    )
+    found = {each.figure: each for each in bench.budgets([LOAD, one, two], [])}
+    share = found["PostgreSQL: share of the rate on SQLite, 64 connections"]
+    assert (share.measured.median, share.must, share.met) == (0.75, 0.6, "must")
+    second = found["PostgreSQL: two processes, share of one, 64 connections"]
+    assert (second.measured.median, second.must, second.met) == (0.9, 1.0, "missed")
+    assert not [name for name in found if name.startswith("postgresql")]  # the rest is for where it ran
+
+
 def test_the_text_says_what_a_system_does_not_tell_and_that_replies_were_wrong() -> None:
     where = bench_run.Machine("a cpu", 2, "3.11", "3.40", "Linux", "/var", "ext4", 2000.0, False)
     row = bench.row([LOAD])
@@ -376,6 +388,15 @@ def test_the_engine_gets_the_shipped_channel_on_a_free_port(tmp_path: Path) -> N
     ours = yaml.safe_load((tmp_path / "channels" / "bench.yaml").read_text(encoding="utf-8"))
     theirs = yaml.safe_load((shipped("channels") / "referral-intake.yaml").read_text(encoding="utf-8"))
     assert ours == theirs | {"listen": "tcp:0:interface=127.0.0.1"}
+
+
+def test_on_a_server_the_engine_runs_in_one_process_and_in_two(tmp_path: Path) -> None:
+    url = "postgresql://localhost/bench"
+    for count, program in enumerate(bench_run.programs(None, server=url)[-2:], 1):
+        (tmp_path / program.name).mkdir()
+        command = program.command(tmp_path / program.name)
+        assert command[command.index("--database") + 1] == url
+        assert command[-2:] == ["--workers", "2"] or count == 1
 
 
 @pytest.mark.parametrize(
@@ -419,7 +440,7 @@ def test_a_benchmark_that_is_told_to_stop_stops_its_server(tmp_path: Path) -> No
     server = f"import os, time; open({str(fifo)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     script = f"""
 from hl7auth.cli import bench, bench_run
-bench.programs = lambda _, workers: [bench_run.Program("slow", lambda _: ["-c", {server!r}], "never")]
+bench.programs = lambda *_: [bench_run.Program("slow", lambda _: ["-c", {server!r}], "never")]
 bench.bench([1], 1.0, True, None)
 """
     environment = os.environ | {"TMPDIR": str(tmp_path)}
