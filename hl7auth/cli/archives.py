@@ -1,4 +1,4 @@
-"""archive seal, list, verify, prune, export, hold and release.
+"""archive seal, list, verify, import, prune, export, hold and release.
 
 Imports typer, cli.common, cli.queue (whose decision it is), and inside the commands the store.
 """
@@ -11,6 +11,7 @@ import typer
 
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
+    Archive,
     ChannelFolder,
     Database,
     Format,
@@ -28,6 +29,15 @@ app = typer.Typer(no_args_is_help=True)
 
 Channel = Annotated[str | None, typer.Option("--channel", envvar="HL7AUTH_CHANNEL", help="One channel only.")]
 Reason = Annotated[str, typer.Option("--reason", envvar="HL7AUTH_REASON", help="Why, for the record.")]
+At = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        envvar="HL7AUTH_AT",
+        metavar="PLACE",
+        help="A folder, or s3://BUCKET/PREFIX; `archive` beside the database where left out.",
+    ),
+]
 _DAY = "A UTC date, as 2026-03-01."
 
 
@@ -38,15 +48,7 @@ def seal(
         typer.Option("--before", envvar="HL7AUTH_BEFORE", help="Days before this UTC date; today's where left out."),
     ] = None,
     channel: Channel = None,
-    at: Annotated[
-        str,
-        typer.Option(
-            "--at",
-            envvar="HL7AUTH_AT",
-            metavar="PLACE",
-            help="A folder, or s3://BUCKET/PREFIX; `archive` beside the database where left out.",
-        ),
-    ] = "",
+    at: At = "",
     by: By = None,
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
@@ -78,6 +80,7 @@ def list_(
         bool, typer.Option("--record", envvar="HL7AUTH_RECORD", help="What was done to the archive instead.")
     ] = False,
     limit: Limit = 100,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
@@ -86,7 +89,7 @@ def list_(
     from hl7auth.store.holds import list_holds
     from hl7auth.store.pack_list import list_packs
 
-    with reading(database) as connection:
+    with reading(database, archive) as connection:
         if holds:
             show(list_holds(connection), output, lambda rows: table(rows, _HOLD, "nothing is held"))
         elif record:
@@ -99,17 +102,47 @@ def list_(
 @app.command()
 def verify(
     channel: Channel = None,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
     """Read every byte of every pack and compare it with its hashes and the database; exit 1 where one is not good."""
+    from hl7auth.store.foreign import verify_foreign
     from hl7auth.store.pack_list import verify_packs
 
-    with reading(database) as connection:
-        found = list(verify_packs(connection, channel))
+    if archive:
+        found = list(verify_foreign(archive, channel))
+    else:
+        with reading(database) as connection:
+            found = list(verify_packs(connection, channel))
     show(found, output, _verified)
     if any(each["faults"] for each in found):
         raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="PLACE", help="Packs: a folder, a file, or s3://BUCKET/PREFIX.")],
+    name: Annotated[
+        str, typer.Option("--from", envvar="HL7AUTH_FROM", help="What to call where they come from: NAME.CHANNEL.")
+    ],
+    at: At = "",
+    by: By = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """Take packs of another installation into this archive: to find, show and export, never to be applied here."""
+    from hl7auth.observe import first_id, now
+    from hl7auth.store.bringing_in import Import, bring_in
+    from hl7auth.store.database import open_database, require_current
+
+    engine = open_database(database, create=False)
+    require_current(engine)
+    wanted = Import(source, name, at, who(by), now(), first_id(now()))
+    with progress("importing") as moved:
+        done = bring_in(engine, wanted, lambda _pack, count, of: moved(count, of))
+    columns = ("channel", "day", "messages", "added")
+    show([each._asdict() for each in done], output, lambda rows: table(rows, columns, "no pack"))
 
 
 @app.command()

@@ -36,6 +36,13 @@ Limit = Annotated[int, typer.Option("--limit", envvar="HL7AUTH_LIMIT", min=0, he
 ChannelFolder = Annotated[
     Path | None, typer.Option("--channels", envvar="HL7AUTH_CHANNELS", help="Folder of channel files.", metavar="DIR")
 ]
+Archive = Annotated[
+    str,
+    typer.Option(
+        "--archive", envvar="HL7AUTH_ARCHIVE", metavar="PLACE",
+        help="Packs of another installation instead of the database: a folder, or s3://BUCKET/PREFIX.",
+    ),
+]  # fmt: skip
 Control = Annotated[
     Path | None,
     typer.Option(
@@ -103,8 +110,17 @@ def messages_of(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
 
 
 @contextmanager
-def reading(url: str) -> Iterator["Connection"]:
-    """A connection for reading a database that must exist and be of this version. Raises UserError."""
+def reading(url: str, archive: str = "", *, indexed: bool = False) -> Iterator["Connection"]:
+    """A connection for reading a database that must exist and be of this version, or packs of another installation.
+
+    Of packs that can not be read is told on standard error. `indexed` reads packs so that fields are found. UserError.
+    """
+    if archive:
+        from hl7auth.store.foreign import foreign
+
+        with foreign(archive, lambda text: typer.echo(f"hl7auth: {text}", err=True), indexed=indexed) as connection:
+            yield connection
+        return
     from hl7auth.store.database import connect, open_database, require_current
 
     engine = open_database(url, create=False)

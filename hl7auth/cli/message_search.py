@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Output, read_file, reading, show, table
+from hl7auth.cli.common import DEFAULT_DATABASE, Archive, Database, Format, Output, read_file, reading, show, table
 from hl7auth.errors import UserError
 
 _COLUMNS = ("id", "received_at", "channel", "event", "control_id", "sender", "disposition", "code")
@@ -62,12 +62,13 @@ def search(  # noqa: PLR0913, PLR0917
     ids_file: IdsFile = None,
     limit: Limit = 50,
     before: Before = None,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
     """Find messages, newest first: everything that is given must fit. Exit 0 where there is any, else 1."""
     from hl7auth.domain.clock import beginning, moment
-    from hl7auth.store.search import Query, find, found_for
+    from hl7auth.store.search import Query, asks_index, find, found_for
 
     identifiers = identifiers_of(ids_file) if ids_file is not None else ()
     query = Query(
@@ -75,7 +76,7 @@ def search(  # noqa: PLR0913, PLR0917
         beginning(since) if since else None, moment(until) + 1 if until else None, channel, disposition,
         tuple(field_of(each) for each in fields or ()), words, identifiers, limit, before,
     )  # fmt: skip
-    with reading(database) as connection:
+    with reading(database, archive, indexed=asks_index(query)) as connection:
         page = find(connection, query)
         each = found_for(connection, identifiers)
     result: dict[str, Any] = {

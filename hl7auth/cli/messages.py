@@ -11,6 +11,7 @@ import typer
 
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
+    Archive,
     ChannelFolder,
     Database,
     Format,
@@ -45,19 +46,20 @@ Disposition = Annotated[
 
 
 @app.command("list")
-def list_(
+def list_(  # noqa: PLR0913, PLR0917
     channel: Channel = None,
     control_id: ControlId = None,
     message_type: Type = None,
     disposition: Disposition = None,
     limit: Limit = 100,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
     """Messages as they came in, newest last."""
     from hl7auth.store.archive import list_messages
 
-    with reading(database) as connection:
+    with reading(database, archive) as connection:
         found = list_messages(connection, _filters(channel, control_id, message_type, disposition), limit)
     show(found, output, lambda rows: table(rows, _COLUMNS, "no message"))
 
@@ -66,6 +68,7 @@ def list_(
 def show_(
     message_id: Annotated[int, typer.Argument(metavar="ID")],
     raw: Annotated[bool, typer.Option("--raw", envvar="HL7AUTH_RAW", help="Its segments as they came.")] = False,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
@@ -77,7 +80,7 @@ def show_(
     from hl7auth.store.related import deliveries_of, related
     from hl7auth.store.replays import replays_of
 
-    with reading(database) as connection:
+    with reading(database, archive) as connection:
         entry = read_message(connection, message_id)
         entry["tree"] = message_tree(entry["raw"] or b"")
         entry |= edits_of(connection, message_id, entry["control_id"]) | replays_of(connection, message_id)
@@ -105,6 +108,7 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each option
         typer.Option("--pseudonymize", envvar="HL7AUTH_PSEUDONYMIZE", help="With other people in them, or not at all."),
     ] = False,
     channels: ChannelFolder = None,
+    archive: Archive = "",
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
@@ -114,7 +118,7 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each option
     any value of a person were left, nothing is written. Exit 1 where the check finds something else than before.
     """
     filters = _filters(channel, control_id, None, disposition)
-    found = _chosen(database, ids or (), filters, limit)
+    found = _chosen((database, archive), ids or (), filters, limit)
     result: dict[str, Any] = {"folder": str(folder), "messages": len(found)}
     texts = {number: raw for number, _, raw in found}
     if pseudonymize:
@@ -134,11 +138,13 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each option
         raise typer.Exit(1)
 
 
-def _chosen(database: str, ids: Sequence[int], filters: dict[str, str], limit: int) -> list[tuple[int, str, bytes]]:
+def _chosen(
+    where: tuple[str, str], ids: Sequence[int], filters: dict[str, str], limit: int
+) -> list[tuple[int, str, bytes]]:
     """Ids, channels and bytes of the messages."""
     from hl7auth.store.archive import read_raw, read_whole
 
-    with reading(database) as connection:
+    with reading(*where) as connection:
         numbers = dict.fromkeys(ids) or [number for number, _ in read_raw(connection, filters, limit)]
         entries = (read_whole(connection, each) for each in numbers)
         return [(int(each["id"]), each["channel"], each["raw"]) for each in entries]

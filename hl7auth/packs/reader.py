@@ -120,6 +120,10 @@ class Pack:
             raise damaged
         return decode(data)
 
+    def raw(self, at: int, size: int) -> bytes:
+        """Some bytes of the file, of which nothing is proved. Raises PackFault."""
+        return self._read(at, size, "a part of it")
+
     def require_head(self) -> None:
         """Raises PackFault where the beginning, which no message needs, or the dictionary is not what was written."""
         if self._read(0, HEAD.size, "its beginning") != HEAD.pack(MAGIC, FORMAT):

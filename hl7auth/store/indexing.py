@@ -68,6 +68,13 @@ def index_all(engine: Engine, moved: Callable[[int], None] = silent) -> dict[str
     return done
 
 
+def index_fields(engine: Engine) -> None:
+    """Indexes the fields of messages that are not indexed yet."""
+    with connect(engine) as connection:
+        while _batch(connection, _index_fields):
+            pass
+
+
 def _batch(connection: Connection, step: Callable[[Connection], int]) -> int:
     with connection.begin():
         _lock(connection)
@@ -93,7 +100,7 @@ def _index_fields(connection: Connection) -> int:
     for each in found:
         rules = [finding["rule"] for finding in orjson.loads(each.findings)] if each.findings else []
         rows += decided_rows(each.id, statuses.get(each.id, ()), rules)
-        rows += [(path, value, each.id) for path, value in _entries(bodies[each.id].judged)]
+        rows += [(path, value, each.id) for path, value in message_entries(bodies[each.id].judged)]
     write_rows(connection, rows)
     run(connection, _MARK, ("fields", found[-1].id if len(found) == BATCH else 0))
     return len(found)
@@ -105,7 +112,8 @@ def _bodies(connection: Connection, rows: Sequence[Any]) -> dict[int, Bodies]:
     return {message_id: each if isinstance(each, Bodies) else Bodies(b"") for message_id, each in found.items()}
 
 
-def _entries(raw: bytes) -> list[tuple[str, str]]:
+def message_entries(raw: bytes) -> list[tuple[str, str]]:
+    """(path, folded value) of what a message can be found by; nothing of what is no message."""
     try:
         return index_entries(parse(raw))
     except Fault:

@@ -42,7 +42,7 @@ class Replayed(NamedTuple):
 
 class Portion(NamedTuple):
     """Messages that follow one another: ids above `low` up to `high`, which of them have no channel any more, and which
-    were judged by their links alone: these changed nothing, and are not replayed.
+    were judged by their links alone or are of another installation: these changed nothing, and are not replayed.
 
     `lost` are those whose bodies can not be had, and are not among the rows; `given` those that retention has dropped.
     """
@@ -101,8 +101,10 @@ def portion_after(connection: Connection, low: int, last: int, channels: Mapping
     bodies = bodies_of_rows(connection, stored)
     lost = {message_id: each for message_id, each in bodies.items() if isinstance(each, BodyFault)}
     rows = [_replayed(row, each) for row in stored if isinstance(each := bodies[row.id], Bodies)]
-    orphans = frozenset(row.id for row in rows if row.channel not in channels)
-    links = frozenset(row.id for row in stored if _is_about_links(row)) | _parts_again(connection, low, high)
+    orphans = frozenset(row.id for row in rows if row.channel not in channels and not _is_imported(row))
+    links = frozenset(row.id for row in stored if _is_about_links(row) or _is_imported(row)) | _parts_again(
+        connection, low, high
+    )
     given = frozenset(messages_gone(connection, low, high)).union(each for each in lost if lost[each].dropped)
     return Portion(low, high, rows, orphans, links, lost, given)
 
@@ -117,6 +119,11 @@ def _parts_again(connection: Connection, low: int, high: int) -> frozenset[int]:
     query = select(message.c.id).join(first, first.c.id == message.c.duplicate_of)
     query = query.where(message.c.id > low, message.c.id <= high, first.c.disposition == "part")
     return frozenset(row.id for row in connection.execute(query))
+
+
+def _is_imported(row: Any) -> bool:
+    """True for a message of another installation, which changed nothing here: no channel of our own has such a name."""
+    return "." in row.channel
 
 
 def _is_about_links(row: Row[Any]) -> bool:

@@ -78,7 +78,7 @@ class Page(NamedTuple):
 def find(connection: Connection, query: Query) -> Page:
     """One page. Raises UserError for a query that nobody understands."""
     others, notes = other_fields(query.fields), []
-    if (lowest := mark(connection, "fields")) and _asks_index(query):
+    if (lowest := mark(connection, "fields")) and asks_index(query):
         notes.append(f"messages before {lowest} are not indexed yet: `hl7auth db index` does it")
     if not query.words:
         return _paged(connection, query, tests_of(connection, query), _reader(query, others), notes)
@@ -118,7 +118,8 @@ def found_for(connection: Connection, asked: Sequence[str]) -> dict[str, list[in
     return found
 
 
-def _asks_index(query: Query) -> bool:
+def asks_index(query: Query) -> bool:
+    """Is something asked that only the index of fields knows?"""
     asked = (query.authorization, query.patient, query.name, query.referral, query.status, query.rule)
     return any(asked) or bool(query.fields) or bool(query.any_of)
 

@@ -107,6 +107,36 @@ def test_prune_tells_first_and_what_is_dropped_is_no_error(store: Store, tmp_pat
     assert (odd.code, "unknown channel 'other'" in odd.err) == (2, True)
 
 
+def test_an_archive_of_another_installation_is_read_and_taken_in(store: Store, tmp_path: Path) -> None:
+    theirs = ("--archive", str(tmp_path / "archive"))
+    nowhere = "sqlite:////nowhere/none.db"
+    listed = run("message", "list", "--limit", "2", "--format", "json", *theirs, database=nowhere)
+    assert [each["id"] for each in listed.document] == ["13", "14"]
+    found = run("message", "search", "--authorization", "PA3", *theirs, "--format", "json", database=nowhere)
+    assert [each["id"] for each in found.document["messages"]] == ["8", "7"]
+    shown = run("message", "show", "7", *theirs, database=nowhere)
+    assert (shown.code, "message 7  RQA^I08  C3" in shown.out) == (0, True)
+    written = run("message", "export", "--to", str(tmp_path / "out"), *theirs, database=nowhere)
+    assert written.out == f"14 of 14 message(s) written to {tmp_path / 'out'}\n"
+    assert "1 of 1 pack(s) good, 14 message(s)" in run("archive", "verify", *theirs, database=nowhere).out
+    assert "2026-03-01" in run("archive", "list", *theirs, database=nowhere).out
+    (tmp_path / "here").mkdir()
+    here = Store(tmp_path / "here")
+    here.change("CREATE TABLE alembic_version (version_num TEXT)")
+    here.change(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+    here.close()
+    taken = run("archive", "import", theirs[1], "--from", "north", "--format", "json", database=here.url)
+    assert taken.document == [{"channel": "north.referral-intake", "day": "2026-03-01", "messages": 14, "added": 14}], (
+        taken.err
+    )
+    again = run("archive", "import", str(tmp_path / "none"), "--from", "north", database=here.url)
+    assert (again.code, "there are no packs" in again.err) == (2, True)
+    path = tmp_path / "archive" / "referral-intake" / "2026-03-01.hl7pack"
+    path.write_bytes(path.read_bytes()[:-9])
+    bad = run("message", "list", *theirs, database=nowhere)
+    assert (bad.code, "is no whole pack" in bad.err, "none of 1 pack(s)" in bad.err) == (2, True, True)
+
+
 def test_exports_hold_every_message_as_it_came(store: Store, tmp_path: Path) -> None:
     for form, name in (("folder", "out"), ("batch", "out.hl7"), ("zip", "out.zip"), ("parquet", "out.parquet")):
         done = run(

@@ -134,6 +134,31 @@ def test_a_full_disk_leaves_every_body_where_it_was(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_second_seal_in_another_process_ends_with_a_sentence_and_the_first_goes_on(tmp_path: Path) -> None:
+    store = busy(tmp_path)
+    before = contents(store)
+    waits = (
+        "build = sealing.build\n"
+        "def waits(*words):\n"
+        "    print('inside', flush=True)\n"
+        "    sys.stdin.readline()\n"
+        "    sealing.build = build\n"
+        "    return build(*words)\n"
+        "sealing.build = waits"
+    )
+    words = [sys.executable, "-c", SEAL, store.url, waits]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"inside\n"
+        second = in_a_process(store, "")
+        assert second.returncode == 1
+        assert "another seal, prune or import of this database is under way: nothing was changed" in second.stderr
+        first.communicate(b"\n", timeout=60)
+    assert first.returncode == 0
+    assert (len(packs(tmp_path)), contents(store), faults(store)) == (3, before, [])
+    store.close()
+
+
 def test_a_truncated_pack_is_told_and_gives_nothing(tmp_path: Path) -> None:
     store = busy(tmp_path, 4)
     sealed(store)
