@@ -19,6 +19,7 @@ from hl7auth.domain.balance import use as use_of
 from hl7auth.domain.clock import hours
 from hl7auth.domain.document import shown
 from hl7auth.domain.grant import held
+from hl7auth.domain.intent import shown_key
 from hl7auth.domain.status import UNDECIDED
 from hl7auth.domain.units import said
 from hl7auth.store.authorizations import ClocksOf, clocks_of_keys
@@ -176,7 +177,7 @@ def _entry(row: Row[Any], document: Entry, known: Listed | None, today: date) ->
 
 def _plain(row: Row[Any], document: Entry) -> Entry:
     entry = {name: value for name, value in document.items() if name != "provenance"}
-    return entry | {"key": row.key, "version": row.version, "status": row.status}
+    return entry | {"key": shown_key(row.key), "version": row.version, "status": row.status}
 
 
 def _fresh(row: Row[Any], document: Entry, known: Listed | None) -> Holding:

@@ -1,0 +1,245 @@
+"""Authorizations that are entered by hand, with the paper that says so, and requests to payors without a wire.
+
+Imports fastapi, pydantic, api, domain, flow and store.
+"""
+
+import base64
+import binascii
+import hashlib
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from sqlalchemy import Connection
+
+from hl7auth.api.authorizations import nothing, visible
+from hl7auth.api.problems import Problem, at, invalid
+from hl7auth.api.record_shapes import Free, Shape, Units, Word, iso_day
+from hl7auth.api.records import Failed, submit, units_of
+from hl7auth.api.security import require
+from hl7auth.api.state import Api, State
+from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, is_code, request
+from hl7auth.flow.intake import timestamp
+from hl7auth.store import audit, pages
+from hl7auth.store.balances import keys_of_number, refresh_one
+from hl7auth.store.papers import keep, paper, papers_of
+from hl7auth.store.tokens import READ, REQUEST, WRITE, Caller
+
+router = APIRouter(tags=["by hand"])
+
+Reader = Annotated[Caller, Depends(require(READ))]
+Writer = Annotated[Caller, Depends(require(WRITE))]
+Requester = Annotated[Caller, Depends(require(REQUEST))]
+Code = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True)]
+_MEDIA = r"^[A-Za-z0-9.+-]{1,60}/[A-Za-z0-9.+-]{1,60}$"
+
+
+class Document(Shape):
+    """The payor's letter, fax or screen, as base64."""
+
+    name: Word
+    media_type: Annotated[str, Field(pattern=_MEDIA)]
+    content: Annotated[str, Field(min_length=1)]
+
+    @field_validator("content")
+    @classmethod
+    def _is_base64(cls, value: str) -> str:
+        try:
+            base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("is no base64") from None
+        return value
+
+
+class Member(Shape):
+    """Whom it is for: PID-3, PID-5 and PID-7."""
+
+    id: Word
+    assigner: Free = ""
+    family: Free = ""
+    given: Free = ""
+    birth_date: str | None = None
+
+    @field_validator("birth_date", mode="before")
+    @classmethod
+    def _day(cls, value: object) -> object:
+        return iso_day(value)
+
+
+class Asked(Shape):
+    """What is asked for, or was granted: whom for, what of, how much, and when."""
+
+    payor: Word
+    member: Member
+    codes: Annotated[list[Code], Field(max_length=100)] = []
+    units: Units | None = None
+    unit: Free = ""
+    dosstart: str | None = None
+    dosend: str | None = None
+
+    @field_validator("dosstart", "dosend", mode="before")
+    @classmethod
+    def _days(cls, value: object) -> object:
+        return iso_day(value)
+
+    @field_validator("codes")
+    @classmethod
+    def _shaped(cls, value: list[str]) -> list[str]:
+        if wrong := [each for each in value if not is_code(each)]:
+            raise ValueError(f"number {value.index(wrong[0]) + 1} has not the shape of a CPT or HCPCS code")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Asked":
+        if self.dosstart and self.dosend and self.dosend < self.dosstart:
+            raise ValueError("dosend is before dosstart")
+        return self
+
+
+class Manual(Asked):
+    """An authorization that the payor gave by telephone, fax or portal. `request` is the key of the request, if any."""
+
+    authnumber: Word
+    documents: Annotated[list[Document], Field(min_length=1, max_length=10)]
+    request: Annotated[str, Field(max_length=300)] | None = None
+
+
+class Request(Asked):
+    """A request to a payor without a wire: somebody calls, and enters what comes of it."""
+
+    documents: Annotated[list[Document], Field(max_length=10)] = []
+
+
+@router.post("/authorizations/manual", status_code=201, summary="Enter an authorization that was given by hand")
+def enter(state: Api, caller: Writer, body: Manual, response: Response) -> dict[str, Any]:
+    """It is in force at once. Its papers are kept, and stand in the audit log."""
+    _own(caller, body.payor)
+    state.follow()
+    with state.reading() as connection:
+        if body.authnumber and f"{body.authnumber}@{body.payor}" in keys_of_number(connection, body.authnumber):
+            raise Problem(409, f"there is an authorization '{body.authnumber}' of that payor", "exists")
+        answers = _asked_by(connection, caller, body.request) if body.request else ""
+    key = f"{body.authnumber}@{body.payor}"
+    values = _values(body) | {"approval_status": {"code": "AP", "text": "Approved"}}
+    if body.units is not None:
+        values["authorized_units"] = units_of(body.units, body.unit)
+    entered = Entered(body.authnumber, body.payor, body.payor, values, "", _lines(body), _patient(body), answers)
+    head = _head(state)
+    return _entered(state, caller, (key, answer(entered, head), head), body.documents, response)
+
+
+@router.post("/authorizations/request", status_code=201, summary="Ask a payor without a wire")
+def ask(state: Api, caller: Requester, body: Request, response: Response) -> dict[str, Any]:
+    """A PENDING row: a task for a person, who enters number and paper when they are there (MANUAL_PENDING)."""
+    _own(caller, body.payor)
+    if body.payor not in state.settings.manual:
+        text = f"the payor '{body.payor}' has no partner for X12 278 here, and is none that is asked by hand"
+        raise Problem(422, f"{text} (hl7auth serve --api-manual)", "no-way-to-payor")
+    head = _head(state)
+    referral = head.control_id
+    values = _values(body)
+    if body.units is not None:
+        values["requested_treatments"] = units_of(body.units, body.unit)
+    if not body.codes:
+        raise invalid([at("/codes", "at least one is needed to ask for it")])
+    entered = Entered("", "", body.payor, values, "", _lines(body), _patient(body), referral=referral)
+    return _entered(state, caller, (f"?{referral}@{DESK}", request(entered, head), head), body.documents, response)
+
+
+@router.get("/authorizations/{key:path}/papers", summary="The papers of an authorization")
+def list_papers(state: Api, caller: Reader, key: Annotated[str, Path(min_length=1, max_length=300)]) -> dict[str, Any]:
+    """Without their content."""
+    with state.reading() as connection:
+        stored = visible(connection, caller, key)
+        found = papers_of(connection, stored)
+    state.saw(caller.name, "authorization.papers", stored)
+    return {"items": found}
+
+
+@router.get("/papers/{digest}", summary="One paper", response_class=Response)
+def read_paper(state: Api, caller: Reader, digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
+    """Its bytes, to be saved and not shown: whoever entered it said what it is."""
+    with state.reading() as connection:
+        found = paper(connection, digest)
+        if found is None or not pages.may_see(connection, found.key, caller.sees):
+            raise nothing(digest)
+    state.saw(caller.name, "paper.read", found.key, paper=digest)
+    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+    return Response(found.content, media_type="application/octet-stream", headers=headers)
+
+
+def _entered(
+    state: State, caller: Caller, made: tuple[str, bytes, Head], documents: list[Document], response: Response
+) -> dict[str, Any]:
+    """The papers first: what is in force is never without them. Then the message; both stand in the audit log."""
+    key, raw, head = made
+    kept = [(each, base64.b64decode(each.content)) for each in documents]
+
+    def file(connection: Connection) -> None:
+        for each, content in kept:
+            keep(connection, (_digest(key, content), each.name, each.media_type, key), content, state.now, caller.name)
+        detail = {"papers": [_paper(key, each, content) for each, content in kept], "control_id": head.control_id}
+        audit.write(connection, caller.name, "authorization.manual", key, detail, state.now)
+
+    state.write(file)
+    try:
+        submit(state, raw, head)
+    except Failed as fault:
+        why = str(fault)
+
+        def note(connection: Connection) -> None:
+            audit.write(connection, caller.name, "authorization.manual.refused", key, {"why": why}, state.now)
+
+        state.write(note)
+        raise Problem(409, f"it was refused: {fault}", fault.word) from None
+    state.write(lambda connection: refresh_one(connection, key))
+    with state.reading() as connection:
+        found = pages.one(connection, key, state.today)
+    assert found is not None
+    response.headers["Location"] = f"/authorizations/{key}"
+    return found[0]
+
+
+def _digest(key: str, content: bytes) -> str:
+    return hashlib.sha256(key.encode() + b"\0" + content).hexdigest()
+
+
+def _paper(key: str, document: Document, content: bytes) -> dict[str, Any]:
+    said = {"name": document.name, "media_type": document.media_type, "bytes": len(content)}
+    return {"digest": _digest(key, content), "sha256": hashlib.sha256(content).hexdigest()} | said
+
+
+def _asked_by(connection: Connection, caller: Caller, key: str) -> str:
+    """The control id of the request that is answered. Raises Problem where it waits for no answer."""
+    stored = visible(connection, caller, key)
+    sql = "SELECT control_id, status FROM authorization_version WHERE key = %s AND current = 1"
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    row = connection.exec_driver_sql(sql.replace("%s", mark), (stored,)).one()
+    if not stored.startswith("?") or row.status not in ("requested", "pended"):
+        raise Problem(409, f"'{key}' is no request that waits for an answer", "not-open")
+    return str(row.control_id)
+
+
+def _own(caller: Caller, payor: str) -> None:
+    if not caller.sees_payor(payor):
+        raise Problem(403, f"the token '{caller.name}' is not for the payor '{payor}'", "other-payor")
+
+
+def _head(state: State) -> Head:
+    return Head(timestamp(state.now // 1_000_000), f"M{secrets.token_hex(8)}")
+
+
+def _values(body: Asked) -> dict[str, Any]:
+    days = {"effective_date": body.dosstart, "expiration_date": body.dosend}
+    return {key: value for key, value in days.items() if value}
+
+
+def _lines(body: Asked) -> list[EnteredLine]:
+    return [EnteredLine("", code, {}) for code in dict.fromkeys(body.codes)]
+
+
+def _patient(body: Asked) -> dict[str, Any]:
+    member = body.member
+    name = ", ".join(each for each in (member.family, member.given) if each)
+    return {"id": member.id, "assigner": member.assigner, "name": name, "birth_date": member.birth_date or ""}
