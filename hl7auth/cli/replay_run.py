@@ -31,7 +31,7 @@ _COLUMNS = ("number", "origin", "control_id", "event", "expected", "state", "cod
 _PLANS = ("replay", "made_at", "by", "state", "target", "messages", "left", "again")
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     number: Number,
     rate: Annotated[
         float, typer.Option("--rate", envvar="HL7AUTH_RATE", min=0, help="Messages a second at most; 0 for no limit.")
@@ -40,6 +40,19 @@ def run(
         bool,
         typer.Option("--stop-on-error", envvar="HL7AUTH_STOP_ON_ERROR", help="Rest behind the first that goes wrong."),
     ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", envvar="HL7AUTH_TIMEOUT", min=0.1, help="Of an endpoint: seconds for an answer."),
+    ] = 30.0,
+    again: Annotated[
+        str,
+        typer.Option(
+            "--again",
+            envvar="HL7AUTH_AGAIN",
+            metavar="REASON",
+            help="Also send what may have arrived at the endpoint, for nobody knows its answer; say why.",
+        ),
+    ] = "",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
@@ -49,14 +62,18 @@ def run(
 
     Exit 0 where all of it is done and nothing went wrong, else 1.
     """
+    from hl7auth.observe import now
     from hl7auth.replay.running import Pace
     from hl7auth.replay.running import run as go
-    from hl7auth.store.replays import plan_entry, read_plan
+    from hl7auth.store.replays import note, plan_entry, read_plan
 
     with replays(database) as engine, ExitStack() as stack:
         with connected(engine) as connection:
             row = read_plan(connection, number)
-        carrier = carrier_for(engine, row, channels, stack)
+        carrier = carrier_for(engine, row, channels, stack, (timeout, bool(again)))
+        if again:
+            with engine.begin() as connection:
+                note(connection, number, now(), who(by), "again", again)
         stop = stack.enter_context(_interrupted())
         with progress(f"replay {number}") as moved:
             ended = go(engine, number, carrier, Pace(rate, stop_on_error), who(by), stop, moved)

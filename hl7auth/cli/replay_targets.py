@@ -45,7 +45,7 @@ def connected(engine: "Engine") -> "Connection":
 
 def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Path | None) -> str:
     """The target as plans name it; empty for the channel of each message. Raises UserError."""
-    from hl7auth.replay.wish import CHANNEL
+    from hl7auth.replay.wish import CHANNEL, DESTINATION, ENDPOINT
 
     if sum(map(bool, (to_channel, to_destination, to_endpoint))) > 1:
         raise UserError("a replay goes to one of --to-channel, --to-destination and --to-endpoint")
@@ -54,26 +54,60 @@ def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Pa
         if to_channel not in known:
             raise UserError(f"unknown channel '{to_channel}' (known: {', '.join(known)})")
         return f"{CHANNEL}{to_channel}"
+    if to_destination:
+        return f"{DESTINATION}{_destination(to_destination, _channels(folder))}"
+    if to_endpoint:
+        host, _, port = to_endpoint.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise UserError(f"'{to_endpoint}' is no HOST:PORT")
+        return f"{ENDPOINT}{to_endpoint}"
     return ""
 
 
 def looker_for(wish: "Wish", folder: Path | None, stack: ExitStack) -> "Callable[[Connection, int], Looker]":
     """Who judges messages for that target; what it needs is let go of with the stack."""
     from hl7auth.replay.judging import Judge
+    from hl7auth.replay.sending import Sending
+    from hl7auth.replay.wish import CHANNEL
 
+    if wish.target and not wish.target.startswith(CHANNEL):
+        return lambda connection, number: Sending(connection, number, wish)
     channels = _channels(folder)
     runners = _runners(channels, stack)
     return lambda connection, number: Judge(connection, number, wish, channels, runners)
 
 
-def carrier_for(engine: "Engine", row: Any, folder: Path | None, stack: ExitStack) -> "Carrier":
-    """Who brings the messages of a plan to its target. Raises UserError where its channels have changed."""
+def carrier_for(
+    engine: "Engine", row: Any, folder: Path | None, stack: ExitStack, how: tuple[float, bool]
+) -> "Carrier":
+    """Who brings the messages of a plan to its target; `how` is for an endpoint: how long it waits for an answer, and
+    whether what may have arrived is sent again. Raises UserError where its channels have changed."""
     from hl7auth.replay.running import require_same
     from hl7auth.replay.to_channel import ToChannels
+    from hl7auth.replay.to_destination import ToDestination
+    from hl7auth.replay.to_endpoint import ToEndpoint
+    from hl7auth.replay.wish import DESTINATION, ENDPOINT
 
+    if row.target.startswith(ENDPOINT):
+        return ToEndpoint(engine, row.target, how[0], again=how[1])
+    if how[1]:
+        raise UserError("--again goes with a replay to an endpoint; for others, plan it again with --again")
     channels = _channels(folder)
+    if row.target.startswith(DESTINATION):
+        _destination(row.target.removeprefix(DESTINATION), channels)  # is it still there?
+        return ToDestination(engine, channels, _runners(channels, stack), (row.made_by, row.again))
     require_same(row, {name: each.version for name, each in channels.items()})
     return ToChannels(engine, channels, _runners(channels, stack))
+
+
+def _destination(name: str, channels: "dict[str, Channel]") -> str:
+    """A destination with its channel, which may be left out where the name is enough. Raises UserError."""
+    known = [f"{owner}/{each}" for owner, channel in channels.items() for each in channel.file.destinations]
+    found = [each for each in known if name in (each, each.partition("/")[2])]
+    if len(found) != 1:
+        said = "is not the only destination of that name" if found else "is no destination"
+        raise UserError(f"'{name}' {said} (known: {', '.join(known) or 'none'})")
+    return found[0]
 
 
 def _channels(folder: Path | None) -> "dict[str, Channel]":

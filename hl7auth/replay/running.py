@@ -24,6 +24,7 @@ from hl7auth.store.replays import (
     Standing,
     State,
     counts,
+    doubt_sending,
     is_asked_to_pause,
     next_items,
     note,
@@ -82,6 +83,7 @@ def run(
             row = read_plan(connection, number)
             if row.state == Standing.MAKING:
                 raise UserError(f"replay {number} was broken off while it was planned: plan it again")
+            doubt_sending(connection, number, now())
             left = sum(counts(connection, number).get(each, 0) for each in carrier.tries)
             if not left:
                 set_standing(connection, number, Standing.DONE)

@@ -169,6 +169,12 @@ def settle(connection: Connection, settled: Sequence[Settled], now: int) -> None
     run_many(connection, _SETTLE, rows)
 
 
+def doubt_sending(connection: Connection, plan: int, now: int) -> None:
+    """What was on its way to an endpoint when the run ended: nobody knows whether it arrived."""
+    sql = "UPDATE replay_item SET state = 'unknown', code = 'interrupted', at = {p}"
+    run(connection, f"{sql} WHERE plan = {{p}} AND state = 'sending'", (now, plan))
+
+
 def counts(connection: Connection, plan: int, column: str = "state") -> dict[str, int]:
     """How many messages of a plan are in which state, or (`expected`) what they were expected to do."""
     by = replay_item.c[column]
