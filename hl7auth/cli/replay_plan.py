@@ -20,7 +20,9 @@ from hl7auth.cli.replay_targets import connected, looker_for, replays, target_of
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
-    from hl7auth.replay.planning import Choose
+    from sqlalchemy import Connection
+
+    from hl7auth.replay.planning import Choose, Chosen
     from hl7auth.store.search import Query
 
 From = Annotated[
@@ -124,7 +126,7 @@ def _planned(
         looker = looker_for(wish, channels, stack)
         choose = _in_files(sources, notes) if sources else _in_archive(query)
         with progress("planning") as moved:
-            number = make(engine, wish, choose, looker, notes, lambda done: moved(done, 0))
+            number = make(engine, wish, choose, looker, notes, moved)
         with connected(engine) as connection:
             entry = plan_entry(connection, read_plan(connection, number))
             return entry | {
@@ -138,9 +140,9 @@ def _in_archive(query: "Query") -> "Choose":
     from hl7auth.replay.planning import AT_ONCE
     from hl7auth.store.search import all_ids
 
-    def choose(connection: Any) -> Any:
+    def choose(connection: "Connection") -> "Chosen":
         newest_first = array("q", all_ids(connection, query))
-        return in_archive(connection, newest_first[::-1], AT_ONCE)
+        return in_archive(connection, newest_first[::-1], AT_ONCE), lambda: len(newest_first)
 
     return choose
 
@@ -149,7 +151,7 @@ def _in_files(sources: Sequence[Path], notes: list[str]) -> "Choose":
     from hl7auth.replay.material import in_files
     from hl7auth.replay.planning import AT_ONCE
 
-    return lambda _connection: in_files([path.absolute() for path in sources], notes, AT_ONCE)
+    return lambda _connection: (in_files([path.absolute() for path in sources], notes, AT_ONCE), lambda: 0)
 
 
 def _told(query: "Query") -> dict[str, Any]:

@@ -31,28 +31,32 @@ _COLUMNS = ("number", "origin", "control_id", "event", "expected", "state", "cod
 _PLANS = ("replay", "made_at", "by", "state", "target", "messages", "left", "again")
 
 
+Rate = Annotated[
+    float, typer.Option("--rate", envvar="HL7AUTH_RATE", min=0, help="Messages a second at most; 0 for no limit.")
+]
+StopOnError = Annotated[
+    bool, typer.Option("--stop-on-error", envvar="HL7AUTH_STOP_ON_ERROR", help="Rest behind the first that goes wrong.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", envvar="HL7AUTH_TIMEOUT", min=0.1, help="Of an endpoint: seconds for an answer.")
+]
+Again = Annotated[
+    str,
+    typer.Option(
+        "--again",
+        envvar="HL7AUTH_AGAIN",
+        metavar="REASON",
+        help="Also send what may have arrived at the endpoint, for nobody knows its answer; say why.",
+    ),
+]
+
+
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     number: Number,
-    rate: Annotated[
-        float, typer.Option("--rate", envvar="HL7AUTH_RATE", min=0, help="Messages a second at most; 0 for no limit.")
-    ] = 0.0,
-    stop_on_error: Annotated[
-        bool,
-        typer.Option("--stop-on-error", envvar="HL7AUTH_STOP_ON_ERROR", help="Rest behind the first that goes wrong."),
-    ] = False,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", envvar="HL7AUTH_TIMEOUT", min=0.1, help="Of an endpoint: seconds for an answer."),
-    ] = 30.0,
-    again: Annotated[
-        str,
-        typer.Option(
-            "--again",
-            envvar="HL7AUTH_AGAIN",
-            metavar="REASON",
-            help="Also send what may have arrived at the endpoint, for nobody knows its answer; say why.",
-        ),
-    ] = "",
+    rate: Rate = 0.0,
+    stop_on_error: StopOnError = False,
+    timeout: Timeout = 30.0,
+    again: Again = "",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,

@@ -33,8 +33,9 @@ class Looker(Protocol):
         """The items of some messages, the first of which has that number."""
 
 
-Choose = Callable[[Connection], Iterator[list[Piece]]]
-"""Gives what is chosen, in portions."""
+Chosen = tuple[Iterator[list[Piece]], Callable[[], int]]
+"""Messages in portions, and how many there are as far as is known."""
+Choose = Callable[[Connection], Chosen]
 
 
 def make(
@@ -43,15 +44,16 @@ def make(
     choose: Choose,
     looker: Callable[[Connection, int], Looker],
     odd: Sequence[str],
-    moved: Callable[[int], None],
+    moved: Callable[[int, int], None],
 ) -> int:
-    """Notes a plan and returns its id; `moved` hears how many messages were looked at, `odd` is what `choose` noticed.
+    """Notes a plan and returns its id; `moved` hears how many messages were looked at, of how many as far as is
+    known; `odd` is what `choose` noticed.
 
     Each portion is a transaction of its own, so that a running engine goes on. A plan that is broken off is none.
     Raises UserError where nothing is chosen.
     """
     with connect(engine.execution_options(reads_only=True)) as reader:
-        portions = iter(choose(reader))
+        portions, total = choose(reader)
         first = next(portions, [])
         if not first:
             raise UserError("nothing is chosen: no message fits")
@@ -64,7 +66,7 @@ def make(
             with engine.begin() as writer:
                 add_items(writer, items)
             count += len(items)
-            moved(count)
+            moved(count, max(count, total()))
     with engine.begin() as writer:
         finish_plan(writer, number, looks.versions, [*odd, *looks.notes])
         note(writer, number, now(), wish.by, "planned", f"{count} message(s)")
