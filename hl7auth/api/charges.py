@@ -5,20 +5,20 @@ Imports fastapi, pydantic, api, domain and store.
 
 from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import Field, field_validator
+from pydantic import Field
 from sqlalchemy import Connection
 
 from hl7auth.api.authorizations import nothing, visible
 from hl7auth.api.etag import IfNoneMatch, same, tag, unchanged
 from hl7auth.api.paging import Cursor, Limit, cursor_of, page, place_of
 from hl7auth.api.problems import Problem
-from hl7auth.api.record_shapes import Free, Shape, Units, Word, iso_day
+from hl7auth.api.record_shapes import Free, GivenCode, GivenDay, Shape, Units, Word
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.domain.balance import ranked, reasons, use
-from hl7auth.domain.entered import is_code
 from hl7auth.domain.intent import shown_key
 from hl7auth.domain.units import said, thousandths, unit_kind
 from hl7auth.store import audit, charges, pages, units
@@ -45,26 +45,13 @@ class Charge(Shape):
     id: Word
     member: Word
     payor: Word
-    dos: str
-    code: str
+    dos: GivenDay
+    code: GivenCode
     modifiers: Annotated[list[Word], Field(max_length=4)] = []
     units: Units
     unit: Free = ""
     amount: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)] | None = None
     issues: Annotated[list[Word], Field(max_length=50)] = [AUTH_REQUIRED]
-
-    @field_validator("dos", mode="before")
-    @classmethod
-    def _day(cls, value: object) -> object:
-        return iso_day(value)
-
-    @field_validator("code", mode="before")
-    @classmethod
-    def _shaped(cls, value: object) -> object:
-        code = value.strip().upper() if isinstance(value, str) else ""
-        if not is_code(code):
-            raise ValueError("has not the shape of a CPT or HCPCS code")
-        return code
 
 
 class Chosen(Shape):
@@ -89,7 +76,7 @@ def enter(state: Api, caller: Admin, body: Charge, response: Response) -> dict[s
         return charges.read(connection, body.id)
 
     entry = state.write(work)
-    response.headers["Location"] = f"/charges/{body.id}"
+    response.headers["Location"] = f"/charges/{quote(body.id, safe='')}"
     return entry
 
 

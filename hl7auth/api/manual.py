@@ -8,18 +8,19 @@ import binascii
 import hashlib
 import secrets
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Response
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from sqlalchemy import Connection
 
 from hl7auth.api.authorizations import nothing, visible
 from hl7auth.api.problems import Problem, at, invalid
-from hl7auth.api.record_shapes import Free, Shape, Units, Word, iso_day
+from hl7auth.api.record_shapes import Day, Free, GivenCode, Shape, Units, Word
 from hl7auth.api.records import Failed, submit, units_of
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
-from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, is_code, request
+from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, request
 from hl7auth.flow.intake import timestamp
 from hl7auth.store import audit, pages
 from hl7auth.store.balances import keys_of_number, refresh_one
@@ -31,7 +32,6 @@ router = APIRouter(tags=["by hand"])
 Reader = Annotated[Caller, Depends(require(READ))]
 Writer = Annotated[Caller, Depends(require(WRITE))]
 Requester = Annotated[Caller, Depends(require(REQUEST))]
-Code = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True)]
 _MEDIA = r"^[A-Za-z0-9.+-]{1,60}/[A-Za-z0-9.+-]{1,60}$"
 
 
@@ -40,7 +40,7 @@ class Document(Shape):
 
     name: Word
     media_type: Annotated[str, Field(pattern=_MEDIA)]
-    content: Annotated[str, Field(min_length=1)]
+    content: Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "pattern": "^([A-Za-z0-9+/]{4})+$"})]
 
     @field_validator("content")
     @classmethod
@@ -59,12 +59,7 @@ class Member(Shape):
     assigner: Free = ""
     family: Free = ""
     given: Free = ""
-    birth_date: str | None = None
-
-    @field_validator("birth_date", mode="before")
-    @classmethod
-    def _day(cls, value: object) -> object:
-        return iso_day(value)
+    birth_date: Day = None
 
 
 class Asked(Shape):
@@ -72,23 +67,11 @@ class Asked(Shape):
 
     payor: Word
     member: Member
-    codes: Annotated[list[Code], Field(max_length=100)] = []
+    codes: Annotated[list[GivenCode], Field(max_length=100)] = []
     units: Units | None = None
     unit: Free = ""
-    dosstart: str | None = None
-    dosend: str | None = None
-
-    @field_validator("dosstart", "dosend", mode="before")
-    @classmethod
-    def _days(cls, value: object) -> object:
-        return iso_day(value)
-
-    @field_validator("codes")
-    @classmethod
-    def _shaped(cls, value: list[str]) -> list[str]:
-        if wrong := [each for each in value if not is_code(each)]:
-            raise ValueError(f"number {value.index(wrong[0]) + 1} has not the shape of a CPT or HCPCS code")
-        return value
+    dosstart: Day = None
+    dosend: Day = None
 
     @model_validator(mode="after")
     def _in_order(self) -> "Asked":
@@ -197,7 +180,7 @@ def _entered(
     with state.reading() as connection:
         found = pages.one(connection, key, state.today)
     assert found is not None
-    response.headers["Location"] = f"/authorizations/{key}"
+    response.headers["Location"] = f"/authorizations/{quote(key)}"
     return found[0]
 
 

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from hl7auth.domain.entered import is_code
 
@@ -42,6 +42,26 @@ def iso_day(value: object) -> object:
         raise ValueError("is no date: write 2026-01-31") from None
 
 
+def shaped_code(value: object) -> object:
+    """A CPT or HCPCS code in upper case; an empty text is null. Raises ValueError for another shape."""
+    if value is None or value == "":
+        return None
+    code = value.strip().upper() if isinstance(value, str) else ""
+    if not is_code(code):
+        raise ValueError("has not the shape of a CPT or HCPCS code")
+    return code
+
+
+_DATE = {"type": "string", "format": "date"}
+_CODE = {"type": "string", "pattern": "^([0-9]{5}|[0-9]{4}[FTU]|[A-Z][0-9]{4})$"}
+_NULL = {"type": "null"}
+
+Day = Annotated[str | None, BeforeValidator(iso_day), WithJsonSchema({"anyOf": [_DATE, _NULL]})]
+GivenDay = Annotated[str, BeforeValidator(iso_day), WithJsonSchema(_DATE)]
+Code = Annotated[str | None, BeforeValidator(shaped_code), WithJsonSchema({"anyOf": [_CODE, _NULL]})]
+GivenCode = Annotated[str, BeforeValidator(shaped_code), WithJsonSchema(_CODE)]
+
+
 class Access(Shape):
     """A provider who has access. All three are its key."""
 
@@ -53,15 +73,10 @@ class Access(Shape):
 class Window(Shape):
     """What authorizations and lines both say."""
 
-    dosstart: str | None = None
-    dosend: str | None = None
+    dosstart: Day = None
+    dosend: Day = None
     units: Units | None = None
     unittype: Free | None = None
-
-    @field_validator("dosstart", "dosend", mode="before")
-    @classmethod
-    def _days(cls, value: object) -> object:
-        return iso_day(value)
 
     @model_validator(mode="after")
     def _in_order(self) -> "Window":
@@ -74,17 +89,7 @@ class Coded(Window):
     """A line: what it is for."""
 
     authlinenumber: Word
-    hcpcs: str | None = None
-
-    @field_validator("hcpcs", mode="before")
-    @classmethod
-    def _shaped(cls, value: object) -> object:
-        if value is None or value == "":
-            return None
-        code = value.strip().upper() if isinstance(value, str) else ""
-        if not is_code(code):
-            raise ValueError("has not the shape of a CPT or HCPCS code")
-        return code
+    hcpcs: Code = None
 
 
 class Line(Coded):

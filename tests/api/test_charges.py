@@ -184,7 +184,7 @@ def test_manual_entry_is_active_and_its_document_in_the_audit_log(desk: Desk) ->
     [
         ({"documents": []}, "/documents"),
         ({"documents": [PAPER | {"content": "***"}]}, "/documents/0/content"),
-        ({"codes": ["97110", "x"]}, "/codes"),
+        ({"codes": ["97110", "x"]}, "/codes/1"),
         ({"dosstart": "soon"}, "/dosstart"),
         ({"units": "0"}, "/units"),
         ({"memo": "x"}, "/memo"),
