@@ -2,7 +2,7 @@
 
 Imports the standard library, the template beside it, and hl7auth.
 
-    python -m benchmarks.search [--messages N] [--database URL]
+    python -m benchmarks.search [--messages N] [--database URL] [--batch B]
 
 Every message has a control id, a referral, a patient and two authorizations' number of its own; one in a hundred speaks
 of something else. Each search is run five times with other values; the median and the slowest are printed, in
@@ -40,12 +40,12 @@ _PREFIX = "FIND"
 _RARE = TEMPLATE.replace("Right side only", "Lefthanded zebrafish only").replace("Vandermeer^Joost", "Ostrander^Wim")
 
 
-def fill(engine: Engine, count: int) -> float:
+def fill(engine: Engine, count: int, batch: int = _BATCH) -> float:
     """Commits that many messages; CPU microseconds for each, generating left out."""
     channel, new_id, journal = find_channel("referral-intake"), itertools.count(1).__next__, Journal(engine)
     spent = 0.0
-    for low in range(0, count, _BATCH):
-        numbers = range(low, min(low + _BATCH, count))
+    for low in range(0, count, batch):
+        numbers = range(low, min(low + batch, count))
         raws = [message(TEMPLATE if number % 100 else _RARE, number, _PREFIX) for number in numbers]
         before = time.process_time()
         outcomes = journal.commit(
@@ -116,12 +116,12 @@ def _figures(times: list[float], messages: int) -> dict[str, float]:
     return {"median": round(statistics.median(times), 2), "slowest": round(max(times), 2), "found": messages}
 
 
-def run(url: str, count: int) -> dict[str, Any]:
+def run(url: str, count: int, batch: int = _BATCH) -> dict[str, Any]:
     """Fills, indexes, and searches."""
     engine = open_database(url)
     upgrade(engine)
     gc.freeze()
-    cost = fill(engine, count)
+    cost = fill(engine, count, batch)
     before = time.perf_counter()
     index_all(engine)
     indexed = time.perf_counter() - before
@@ -136,9 +136,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--messages", type=int, default=100_000)
     arguments.add_argument("--database", default="")
+    arguments.add_argument("--batch", type=int, default=_BATCH, help="messages of one commit")
     asked = arguments.parse_args()
     with TemporaryDirectory(prefix="hl7auth-search-") as folder:
-        print(json.dumps(run(asked.database or f"sqlite:///{folder}/store.db", asked.messages), indent=1))
+        print(json.dumps(run(asked.database or f"sqlite:///{folder}/store.db", asked.messages, asked.batch), indent=1))
 
 
 if __name__ == "__main__":

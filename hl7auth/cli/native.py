@@ -16,7 +16,10 @@ def add(app: typer.Typer) -> None:
     app.command(name="compile")(compile_modules)
 
 
-Remove = Annotated[bool, typer.Option("--remove", help="Take the compiled modules away: Python runs the sources.")]
+Remove = Annotated[
+    bool,
+    typer.Option("--remove", envvar="HL7AUTH_REMOVE", help="Take the compiled modules away: Python runs the sources."),
+]
 
 
 def compile_modules(remove: Remove = False, output: Output = Format.TEXT) -> None:

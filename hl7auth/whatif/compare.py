@@ -103,6 +103,8 @@ def _change(one: Change | None, other: Change | None) -> Iterator[Found]:
         yield Found("authorization", f"rule: {one.rule} -> {other.rule}", one.rule, other.rule)
     if one.record.referral != other.record.referral:
         yield Found("authorization", "referral", one.record.referral, other.record.referral)
+    if one.record.document == other.record.document:
+        return
     for each in differences(one.record.document, other.record.document):
         name = ".".join(str(part) for part in each.field if isinstance(part, str))
         if name != "status":

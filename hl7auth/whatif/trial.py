@@ -226,4 +226,6 @@ def _stand_otherwise(now: Side, new: Side, key: str) -> bool:
     one, other = now.record(key), new.record(key)
     if one is None or other is None:
         return one is not other
+    if one.document == other.document:
+        return one.status != other.status
     return one.status != other.status or bool(differences(one.document, other.document))
