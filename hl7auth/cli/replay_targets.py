@@ -3,6 +3,7 @@
 Imports errors, and inside functions flow, replay, the store and cli.channel_files.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,17 +23,27 @@ if TYPE_CHECKING:
 @contextmanager
 def replays(url: str) -> "Iterator[Engine]":
     """A database that has replays. Raises UserError."""
+    from sqlalchemy.exc import OperationalError
+
     from hl7auth.store.database import connect, open_database, require_current
     from hl7auth.store.replays import has_replays
 
     engine = open_database(url, create=False)
+    quiet = logging.NullHandler()  # what goes wrong is told in a sentence, and by the report
+    logging.getLogger("hl7auth").addHandler(quiet)
     try:
         found = require_current(engine)
         with connect(engine.execution_options(reads_only=True)) as connection:
             if not has_replays(connection):
                 raise UserError(f"the database has schema revision {found}, without replays: run `hl7auth db upgrade`")
         yield engine
+    except OperationalError as error:
+        said = str(error.orig).partition("\n")[0]
+        raise UserError(
+            f"the database could not be read or written: {said}; what was done stays, run it again"
+        ) from None
     finally:
+        logging.getLogger("hl7auth").removeHandler(quiet)
         engine.dispose()
 
 

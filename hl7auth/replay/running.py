@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from hl7auth.errors import UserError
 from hl7auth.observe import now
@@ -95,6 +96,8 @@ def run(
             ended = _Run(engine, number, carrier, pace, stop, moved).all(left)
         except UserError as error:
             ended = Ended(Standing.PAUSED, str(error))
+        except OperationalError as error:
+            ended = Ended(Standing.PAUSED, f"the database could not be written: {error.orig}")
         finally:
             carrier.close()
             with engine.begin() as connection:

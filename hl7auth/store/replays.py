@@ -271,13 +271,15 @@ def item_entry(row: Any) -> Entry:
 
 
 def replays_of(connection: Connection, message_id: int) -> dict[str, list[Entry]]:
-    """`replay_of`: which message was replayed when this one was made; `replays`: what replays did with this one."""
+    """`replay_of`: which message was replayed when this one was made; `replays`: what replays did with this one, if
+    anything."""
     if not has_replays(connection):
         return {"replay_of": [], "replays": []}
     joined = replay_item.join(replay_plan, replay_plan.c.id == replay_item.c.plan)
     query = select(replay_item, replay_plan.c.made_by, replay_plan.c.again.label("why")).select_from(joined)
     became = query.where(replay_item.c.message_id == message_id)
     origin = query.where(replay_item.c.source == "", replay_item.c.place == message_id)
+    origin = origin.where(replay_item.c.state.not_in((State.WAITING, State.SKIPPED)))
     return {
         "replay_of": [_told(row) for row in connection.execute(became)],
         "replays": [_told(row) for row in connection.execute(origin.order_by(replay_item.c.plan).limit(50))],

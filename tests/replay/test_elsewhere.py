@@ -3,21 +3,17 @@
 import os
 import signal
 import socket
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hl7auth.flow.channel import load_channel
-from hl7auth.flow.verdict import control_id_of
 from hl7auth.store.queue import Queue
-from hl7auth.wire.framing import Deframer, frame
 from tests.cli.inline import run
 from tests.engine import answer, request
 from tests.replay.made import planned, replayed, reported, states, went, written
+from tests.replay.sink import Sink, says
 from tests.store.stored import Store
 
 FEED = """
@@ -26,52 +22,6 @@ listen: tcp:0:interface=127.0.0.1
 destinations:
   copy: {mllp: {connect: "tcp:127.0.0.1:1"}}
 """
-Say = Callable[[bytes], bytes | None]
-
-
-class Sink:
-    """An endpoint that counts control ids, and says what it is told to; None hangs up instead."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.to = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.came: Counter[str] = Counter()
-        self.order: list[str] = []
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._socket.accept()
-            except OSError:
-                return
-            with line, suppress(OSError):
-                self._answer(line)
-
-    def _answer(self, line: socket.socket) -> None:
-        deframer = Deframer()
-        while data := line.recv(65_536):
-            for each in deframer.feed(data):
-                self.came[control_id_of(each.payload)] += 1
-                self.order.append(control_id_of(each.payload))
-                said = self._say(each.payload)
-                if said is None:
-                    return
-                line.sendall(frame(said))
-
-
-def says(code: str, about: bytes) -> bytes:
-    """An acknowledgement."""
-    control_id = control_id_of(about)
-    return f"MSH|^~\\&|S|S|E|N|20260301||ACK|R{control_id}|P|2.5\rMSA|{code}|{control_id}\r".encode()
 
 
 @pytest.fixture
