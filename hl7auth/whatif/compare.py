@@ -1,10 +1,10 @@
 """In what two outcomes of the same message differ, down to the field.
 
-Imports domain, rules and flow only.
+Imports steps, domain and flow only.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -12,6 +12,9 @@ from hl7auth.domain.intent import Change
 from hl7auth.domain.story import differences
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.outbox import deliveries
+from hl7auth.flow.shaping import shape_copy
+from hl7auth.steps.calls import Runner
+from hl7auth.steps.run import Shaped
 from hl7auth.whatif.tally import Found
 
 _OUR_CONTROL_ID = 9
@@ -52,6 +55,29 @@ def routed(outcome: Outcome) -> list[str]:
     file = outcome.plan.channel.file
     found = deliveries(outcome, file.destinations, file.routes, file.order_by)
     return sorted(f"{each.destination} ({each.kind})" if each.kind else each.destination for each in found)
+
+
+def copied(before: Outcome, after: Outcome, names: Collection[str], runner: Runner) -> Iterator[Found]:
+    """In what the copies differ that the steps of these destinations make, where a message goes there on both sides."""
+    there = [{each.rpartition("/")[2] for each in routed(side)} for side in (before, after)] if names else []
+    for name in names:
+        if all(name in each for each in there):
+            one, other = (_copy(side, name, runner) for side in (before, after))
+            said = [_ended(each) for each in (one, other)]
+            if said[0] != said[1]:
+                yield Found("copy", f"{name}: {said[0]} -> {said[1]}", *said)
+            elif one.raw != other.raw and not one.dropped:
+                yield from _fields("copy", f"{name}: ", one.raw, other.raw)
+
+
+def _copy(outcome: Outcome, name: str, runner: Runner) -> Shaped:
+    plan, steps = outcome.plan, outcome.plan.channel.steps_out
+    raw = (plan.shaping.raw if plan.shaping else None) or plan.raw
+    return shape_copy(raw, steps[name], plan.channel, runner) if name in steps else Shaped(raw)
+
+
+def _ended(shaped: Shaped) -> str:
+    return "fails" if shaped.fault is not None else "is skipped" if shaped.dropped else "is sent"
 
 
 def _findings(before: Outcome, after: Outcome) -> Iterator[Found]:

@@ -14,8 +14,8 @@ MOST_KINDS = 2_000
 class Found(NamedTuple):
     """One thing that differs in one message.
 
-    `kind` is disposition, finding, reply, route, message or authorization; `what` says where and how, without any value
-    of a patient; `before` and `after` are the values.
+    `kind` is disposition, finding, reply, route, message, copy or authorization; `what` says where and how, without
+    any value of a patient; `before` and `after` are the values.
     """
 
     kind: str

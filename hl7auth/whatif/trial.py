@@ -8,7 +8,7 @@ the other side came to the very same; else it is run again too.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,19 +28,21 @@ from hl7auth.store.forwards import read_forwards
 from hl7auth.store.known import PARTY
 from hl7auth.store.portions import Replayed
 from hl7auth.store.rebuild import broken_off, other_certificate, shaped_then
-from hl7auth.whatif.compare import alike, compared
+from hl7auth.whatif.compare import alike, compared, copied
 from hl7auth.whatif.reading import Past, fetch, read_past
 from hl7auth.whatif.side import Side
 from hl7auth.whatif.tally import Tally
 
 
 class Pair(NamedTuple):
-    """A channel as it is and as it would be. `same_steps`: both shape messages alike; `same_ways`: both route alike."""
+    """A channel as it is and as it would be. `same_steps`: both shape messages alike; `same_ways`: both route alike;
+    `copies`: destinations of both, whose steps are not alike."""
 
     now: Channel
     new: Channel
     same_steps: bool
     same_ways: bool
+    copies: tuple[str, ...] = ()
 
     @property
     def is_tried(self) -> bool:
@@ -55,7 +57,10 @@ def pair(now: Channel, new: Channel) -> Pair:
         (each.file.destinations, each.file.routes, each.file.order_by, each.file.replies, each.taken, each.elsewhere)
         for each in (now, new)
     )
-    return Pair(now, new, same_steps, next(ways) == next(ways))
+    one, other = ({name: each.steps for name, each in side.file.destinations.items()} for side in (now, new))
+    alike_beside = now.beside == new.beside
+    copies = [name for name in one if name in other and (one[name] != other[name] or not alike_beside)]
+    return Pair(now, new, same_steps, next(ways) == next(ways) and not copies, tuple(copies))
 
 
 class Trial:
@@ -63,13 +68,13 @@ class Trial:
 
     def __init__(self, connection: Connection, pairs: Mapping[str, Pair], first: int, examples: int) -> None:
         self._connection, self._pairs, self._first, self._examples = connection, pairs, first, examples
-        self._runner = StepProcess()  # starts with the first step in Python
+        self.runner = StepProcess()  # starts with the first step in Python
         self._answers = {name: (each.now.for_answers(), each.new.for_answers()) for name, each in pairs.items()}
         self._forwards = any(each.file.replies is not None for both in pairs.values() for each in both[:2])
 
     def close(self) -> None:
         """Ends the process for steps in Python."""
-        self._runner.close()
+        self.runner.close()
 
     def run(self, groups: Sequence[Sequence[int]]) -> Tally:
         """What differs in these groups."""
@@ -90,7 +95,7 @@ class Trial:
         return _planned(row, channel, shaped)
 
     def _shaped(self, row: Replayed, channel: Channel) -> Shaped | None:
-        return shape_frame(row.raw, channel, self._runner) if channel.file.steps else None
+        return shape_frame(row.raw, channel, self.runner) if channel.file.steps else None
 
     def side(self, before: Sequence[int]) -> Side:
         """What is known before a group begins; `before` are its messages that are not compared."""
@@ -154,7 +159,8 @@ class _Group:
                 self._drifted = True
                 self._tally.drifted += 1
         if now is not new:
-            self._tally.add(row.id, compared(now, new))
+            made = copied(now, new, found.copies, self._trial.runner)
+            self._tally.add(row.id, chain(compared(now, new), made))
             self._otherwise |= {each.record.key for side in (now, new) for each in side.changes}
         self._now.apply(now)
         self._new.apply(new)

@@ -187,6 +187,19 @@ def test_routes_and_profiles_are_compared(tmp_path: Path) -> None:
     store.close()
 
 
+def test_copies_for_destinations_are_compared(tmp_path: Path) -> None:
+    shapes = routes("one")["framing:\n"].replace("folder: one}", 'folder: one}, steps: [{set: {PID-5.1: "OTHER"}}]')
+    (tmp_path / "now").mkdir()
+    channel = load_channel(other(tmp_path / "now", routes("one")))
+    store = known(Store(tmp_path, channel))
+    store.send(request("C1", number="PA1"), answer("A1", "C1", number="PA1"))
+    now = {NAME: channel}
+    new = candidates(now, [other(tmp_path, {"framing:\n": shapes})], [], {})
+    found = compare(Wanted(store.url, now, new))
+    assert [(*key, count.messages) for key, count in found.kinds.items()] == [("copy", "one: PID-5", 2)]
+    store.close()
+
+
 def test_mistakes_are_sentences(tmp_path: Path) -> None:
     now = {NAME: shipped_channel()}
     with pytest.raises(UserError, match="there is no such file"):
