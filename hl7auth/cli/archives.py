@@ -3,6 +3,7 @@
 Imports typer, cli.common, cli.queue (whose decision it is), and inside the commands the store.
 """
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -122,7 +123,9 @@ def verify(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(metavar="PLACE", help="Packs: a folder, a file, or s3://BUCKET/PREFIX.")],
+    source: Annotated[
+        str, typer.Argument(metavar="PLACE", help="Packs (folder, file, s3://BUCKET/PREFIX), or an export.zip.")
+    ],
     name: Annotated[
         str, typer.Option("--from", envvar="HL7AUTH_FROM", help="What to call where they come from: NAME.CHANNEL.")
     ],
@@ -131,15 +134,17 @@ def import_(
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
-    """Take packs of another installation into this archive: to find, show and export, never to be applied here."""
+    """Take packs or a zip export of another installation into this archive: to find, show and export, not to apply."""
     from hl7auth.observe import first_id, now
     from hl7auth.store.bringing_in import Import, bring_in
     from hl7auth.store.database import open_database, require_current
+    from hl7auth.store.repacking import repacked
 
     engine = open_database(database, create=False)
     require_current(engine)
-    wanted = Import(source, name, at, who(by), now(), first_id(now()))
-    with progress("importing") as moved:
+    packs = repacked(Path(source)) if source.endswith(".zip") else nullcontext(source)
+    with packs as place, progress("importing") as moved:
+        wanted = Import(place, name, at, who(by), now(), first_id(now()))
         done = bring_in(engine, wanted, lambda _pack, count, of: moved(count, of))
     columns = ("channel", "day", "messages", "added")
     show([each._asdict() for each in done], output, lambda rows: table(rows, columns, "no pack"))

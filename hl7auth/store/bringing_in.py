@@ -31,6 +31,7 @@ from hl7auth.store.schema import message, message_field
 from hl7auth.store.sealing import described, pack_name, stored_place
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _COPIED = 4 * 1024 * 1024
 Moved = Callable[[str, int, int], None]
 
@@ -85,6 +86,8 @@ def _checked(connection: Connection, source: Source, wanted: Import) -> Iterator
         for damage in check(found):
             raise PackFault(damage.text)
         told = found.manifest
+        if not _CHANNEL.fullmatch(told.channel):
+            raise UserError(f"{found.name}: is of a channel '{told.channel}', and no channel can have that name")
         channel = f"{wanted.name}.{told.channel}"
         asked = (pack.c.channel == channel, pack.c.day == told.day, pack.c.state == KEPT)
         row = connection.execute(select(pack).where(*asked)).first()

@@ -129,6 +129,26 @@ def test_an_archive_of_another_installation_is_read_and_taken_in(store: Store, t
     assert taken.document == [{"channel": "north.referral-intake", "day": "2026-03-01", "messages": 14, "added": 14}], (
         taken.err
     )
+    zipped = tmp_path / "all.zip"
+    assert run("archive", "export", "--to", str(zipped), "--as", "zip", database=store.url).code == 0
+    into = ("archive", "import", str(zipped), "--from", "east", "--format", "json")
+    clash = run(*into, database=here.url)
+    assert (clash.code, "14 of its 14 messages have ids that other messages have here" in clash.err) == (2, True)
+    (tmp_path / "there").mkdir()
+    there = Store(tmp_path / "there")
+    there.change("CREATE TABLE alembic_version (version_num TEXT)")
+    there.change(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+    assert [each["added"] for each in run(*into, database=there.url).document] == [14, 24, 2]
+    assert [each["added"] for each in run(*into, database=there.url).document] == [0, 0, 0]
+    found = run("message", "search", "--authorization", "PA7", "--format", "json", database=there.url).document
+    assert [(each["id"], each["event"]) for each in found["messages"]] == [("16", "RPA^I08"), ("15", "RQA^I08")]
+    assert there.rows("SELECT facility, sender FROM message WHERE id = 15") == store.rows(
+        "SELECT facility, sender FROM message WHERE id = 15"
+    )
+    zipped.write_bytes(zipped.read_bytes()[:-40])
+    broken = run(*into, database=there.url)
+    assert (broken.code, "is no whole export as zip" in broken.err) == (2, True)
+    there.close()
     again = run("archive", "import", str(tmp_path / "none"), "--from", "north", database=here.url)
     assert (again.code, "there are no packs" in again.err) == (2, True)
     path = tmp_path / "archive" / "referral-intake" / "2026-03-01.hl7pack"
