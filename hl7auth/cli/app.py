@@ -17,6 +17,7 @@ from hl7auth.cli import (
     channels,
     check,
     databases,
+    decide,
     engine,
     messages,
     native,
@@ -48,6 +49,7 @@ app.add_typer(archives.app, name="archive", help="Sealed packs of days gone by, 
 app.add_typer(replay.app, name="replay", help="Messages once more, without doing anything twice; and what-if.")
 app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and what a person decides about it.")
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
+app.add_typer(decide.app, name="decide", help="What waits for a decision, and the decision.")
 app.add_typer(channels.app, name="channel", help="What listens, and how it answers.")
 app.add_typer(profiles.app, name="profile", help="What messages are checked against.")
 app.add_typer(tokens.app, name="token", help="Who may use the API, and for what.")

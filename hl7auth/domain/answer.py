@@ -26,10 +26,10 @@ from hl7auth.wire.versions import at_least
 ANSWERS = {"RQA": ("RPA", "RPA_I08"), "REF": ("RRI", "RRI_I12")}
 """The type and structure that answer a request."""
 
-_HEAD = frozenset({"MSH", "MSA", "SFT", "UAC"})
+ANSWER_HEAD = frozenset({"MSH", "MSA", "SFT", "UAC"})
 _LOCAL_TABLE = "HL70563"
 _WRITTEN_ANEW = frozenset({"AUT", "RF1"})
-_BEHIND_PROCEDURES = frozenset({"OBR", "OBX", "PV1", "PV2", "NTE"})
+BEHIND_PROCEDURES = frozenset({"OBR", "OBX", "PV1", "PV2", "NTE"})
 
 #: RF1-1 by table 0283: accepted, rejected, pending
 _REFERRAL_STATUS = {
@@ -99,14 +99,14 @@ def answer(
     named = own or Name(kind, request.header.trigger_event, structure)
     name = f"{named.kind}{c}{named.event}" + (f"{c}{named.structure}" if at_least(version, "2.3.1") else "")
     lines = [msh(reply, name, *modes), msa(reply, "AA", "pended" if now.waiting else "")]
-    allowed = _names(named.syntax) if named.syntax else _allowed(version, structure)
+    allowed = _names(named.syntax) if named.syntax else allowed_segments(version, structure)
     if own is not None:
         allowed |= {each.name for each in request.segments if each.name.startswith("Z")}
-    lines += _Body(request, claims, now, version).lines(allowed)
+    lines += Body(request, claims, now, version).lines(allowed)
     return "\r".join(lines) + "\r"
 
 
-class _Body:
+class Body:
     """The segments behind MSA."""
 
     def __init__(self, request: Message, claims: Sequence[Claim], now: Standing, version: str) -> None:
@@ -124,12 +124,12 @@ class _Body:
         self.decided = {key: _by_procedure(document) for key, document in now.documents.items()}
 
     def lines(self, allowed: frozenset[str]) -> list[str]:
-        segments = [each for each in self.request.segments if each.name in allowed and each.name not in _HEAD]
+        segments = [each for each in self.request.segments if each.name in allowed and each.name not in ANSWER_HEAD]
         lines = [self.echo(each) if each.name in _WRITTEN_ANEW else each.text for each in segments]
         names = [segment.name for segment in segments]
         if "PR1" not in names:
             at = names.index("PID") + 1 if "PID" in names else len(names)
-            while at < len(names) and names[at] not in _BEHIND_PROCEDURES:
+            while at < len(names) and names[at] not in BEHIND_PROCEDURES:
                 at += 1
             lines[at:at] = self.stored_procedures()
             if "AUT" not in names and len(self.now.documents) == 1:
@@ -198,7 +198,7 @@ class _Body:
         if status is Status.CANCELLED or not values.get("approval_status"):
             code, text = APPROVAL_CODES[status]
             values = {**values, "approval_status": {"code": code, "text": text, "system": _LOCAL_TABLE}}
-        return write_aut(values, identifier, self.marks, _last_field(self.version))
+        return write_aut(values, identifier, self.marks, last_field(self.version))
 
 
 def _status(values: Values, document: Document) -> Status:
@@ -213,7 +213,8 @@ def _by_procedure(document: Document) -> dict[str, Values]:
 
 
 @cache
-def _allowed(version: str, structure: str) -> frozenset[str]:
+def allowed_segments(version: str, structure: str) -> frozenset[str]:
+    """The segments that a structure of HL7 has."""
     return _names(dictionary(version).structures[structure])
 
 
@@ -223,5 +224,6 @@ def _names(node: Node) -> frozenset[str]:
     return frozenset().union(*(_names(child) for child in node.children))
 
 
-def _last_field(version: str) -> int:
+def last_field(version: str) -> int:
+    """How many fields an AUT has, without AUT-29, which is no part of a document."""
     return min(28, len(dictionary(version).segments["AUT"].fields))

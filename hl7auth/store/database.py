@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0014"
+HEAD = "0015"
 """The revision of the schema that this code makes."""
 
 OLDEST = "0012"

@@ -135,6 +135,25 @@ class Journal:
             self._connection = None
 
 
+def commit_within(
+    connection: Connection, planned: Plan, new_id: Callable[[], int], sends: Callable[[Outcome], Outcome]
+) -> Outcome:
+    """One message in the transaction of who has more to write with it: after this, nobody else takes messages in until
+    that ends. `sends` says what it leaves for others. A message that is not accepted leaves nothing, and is told.
+    """
+    lock_writers(connection)
+    if connection.dialect.name == "postgresql":
+        (numbered,) = _numbered_behind(connection, [planned])
+    else:
+        (numbered,) = _numbered([planned], _behind(connection, new_id), new_id)
+    (outcome,) = _decided(connection, [numbered])
+    if outcome.disposition is not Disposition.ACCEPTED:
+        return outcome
+    outcome = sends(outcome)
+    _write(connection, [outcome])
+    return outcome
+
+
 _IN_THE_WAY = ("40001", "40P01")
 """Serialization failure and deadlock, as SQL names them."""
 

@@ -16,7 +16,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
-from hl7auth.store import balance_table, desk_table  # noqa: F401 - tables that few modules know
+from hl7auth.store import balance_table, desk_table, process_table  # noqa: F401 - tables that few modules know
 from hl7auth.store.database import HEAD, connect, lock_writers, open_database, require_current, soundness, upgrade
 from hl7auth.store.delivery_table import delivery
 from hl7auth.store.journal import Journal

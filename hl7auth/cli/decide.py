@@ -1,0 +1,232 @@
+"""decide list, show, submit, approve, deny, pend, resume, tochange, cancel, unfinalize and extend.
+
+Imports typer, cli.common, errors, and inside the commands the desk.
+"""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table, tree
+from hl7auth.errors import UserError
+
+if TYPE_CHECKING:
+    from hl7auth.desk.life import Desk
+    from hl7auth.domain.process import Process
+
+app = typer.Typer(no_args_is_help=True)
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The reference of a request, as `decide list` shows it.")]
+By = Annotated[
+    str | None, typer.Option("--by", envvar="HL7AUTH_BY", help="Who decides; the user of this machine if left out.")
+]
+Why = Annotated[str, typer.Option("--reason", envvar="HL7AUTH_REASON", help="Why, in words.")]
+Code = Annotated[str, typer.Option("--code", envvar="HL7AUTH_CODE", help="A code of the payor for the reason.")]
+_COLUMNS = ("key", "state", "urgency", "due", "overdue", "payor", "member")
+
+
+@contextmanager
+def _desk(database: str, channels: Path | None) -> "Iterator[Desk]":
+    """The desk over a store. Raises UserError, also where the database is locked."""
+    from sqlalchemy.exc import OperationalError
+
+    from hl7auth.desk.life import Desk
+    from hl7auth.flow.channel import load_channels
+    from hl7auth.observe import ids, now
+    from hl7auth.store.database import open_database, require_current
+
+    known = {channel.name: channel for channel in load_channels(channels, os.environ)}
+    engine = open_database(database, create=False)
+    try:
+        require_current(engine)
+        yield Desk(engine, known, ids(), now)
+    except OperationalError as error:
+        raise UserError(f"the database could not be written: {error.orig}") from None
+    finally:
+        engine.dispose()
+
+
+@app.command("list")
+def list_(
+    overdue: Annotated[bool, typer.Option("--overdue", envvar="HL7AUTH_OVERDUE", help="Only what is late.")] = False,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+    output: Output = Format.TEXT,
+) -> None:
+    """What waits for a decision, first what is due first."""
+    with _desk(database, channels) as desk:
+        found = desk.work(overdue=overdue)
+    show(found, output, lambda rows: table(rows, _COLUMNS, "nothing waits for a decision"))
+
+
+@app.command("show")
+def show_(
+    key: Key, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE, output: Output = Format.TEXT
+) -> None:
+    """One request: its state, what may be done now, and everything that happened."""
+    with _desk(database, channels) as desk:
+        entry = desk.show(key)
+    show(entry, output, tree)
+
+
+@app.command()
+def submit(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
+    """Entry or Changed to In Process."""
+    with _desk(database, channels) as desk:
+        _told(key, desk.submit(key, by or _user()))
+
+
+@app.command()
+def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
+    key: Key,
+    number: Annotated[str, typer.Option("--number", help="The number of the authorization (AUT-6).")] = "",
+    assigner: Annotated[str, typer.Option("--assigner", help="Who gives it; the payor if left out.")] = "",
+    effective: Annotated[str, typer.Option("--from", help="First day, 2026-03-01 (AUT-4).")] = "",
+    expiration: Annotated[str, typer.Option("--until", help="Last day (AUT-5).")] = "",
+    quantity: Annotated[str, typer.Option("--quantity", help="AUT-9; as asked if left out.")] = "",
+    unit: Annotated[str, typer.Option("--unit", help="Unit of the quantity, which is AUT-18 then.")] = "",
+    partial: Annotated[bool, typer.Option("--partial", help="Certified in part.")] = False,
+    modified: Annotated[bool, typer.Option("--modified", help="Certified, but not as it was asked.")] = False,
+    reason: Why = "",
+    by: By = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """In Process to Approved, and the answer goes out."""
+    from hl7auth.domain.crosswalk import Decision
+    from hl7auth.domain.deciding import Decided
+
+    if partial and modified:
+        raise UserError("--partial and --modified are two decisions: say one")
+    decision = Decision.CERTIFIED_PARTIAL if partial else Decision.MODIFIED if modified else Decision.CERTIFIED_TOTAL
+    said = Decided(
+        decision, number, assigner, _day("--from", effective), _day("--until", expiration), _number(quantity), unit,
+        reason,
+    )  # fmt: skip
+    if said.effective and said.expiration and said.effective > said.expiration:
+        raise UserError("--until is before --from")
+    with _desk(database, channels) as desk:
+        _told(key, desk.approve(key, by or _user(), said))
+
+
+@app.command()
+def deny(
+    key: Key, reason: Why = "", code: Code = "", by: By = None, channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:  # fmt: skip
+    """Pended or In Process to Denied, with a fatal message; the answer goes out."""
+    from hl7auth.desk.life import Reason
+
+    with _desk(database, channels) as desk:
+        _told(key, desk.deny(key, by or _user(), Reason(code, reason)))
+
+
+@app.command()
+def pend(
+    key: Key,
+    reason: Why = "",
+    code: Code = "",
+    follow_up: Annotated[str, typer.Option("--follow-up", help="The day to look again, 2026-03-01.")] = "",
+    by: By = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """In Process to Pended, and the requester is told."""
+    from hl7auth.desk.life import Reason
+
+    if not reason.strip():
+        raise UserError("say why it pends: --reason")
+    _day("--follow-up", follow_up)
+    with _desk(database, channels) as desk:
+        _told(key, desk.pend(key, by or _user(), Reason(code, reason), follow_up))
+
+
+@app.command()
+def resume(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
+    """Pended to In Process; its reasons are resolved."""
+    with _desk(database, channels) as desk:
+        _told(key, desk.resume(key, by or _user()))
+
+
+@app.command()
+def tochange(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
+    """Pended to Changed; its reasons stay."""
+    with _desk(database, channels) as desk:
+        _told(key, desk.tochange(key, by or _user()))
+
+
+@app.command()
+def cancel(
+    key: Key, reason: Why = "", by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE
+) -> None:
+    """To Cancelled, and the requester is told."""
+    with _desk(database, channels) as desk:
+        _told(key, desk.cancel(key, by or _user(), reason))
+
+
+@app.command()
+def unfinalize(
+    key: Key, reason: Why = "", by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE
+) -> None:
+    """Approved or Denied to Changed, as a new version; what was approved holds until that is decided."""
+    with _desk(database, channels) as desk:
+        _told(key, desk.unfinalize(key, by or _user(), reason))
+
+
+@app.command()
+def extend(
+    key: Key,
+    days: Annotated[float, typer.Option("--days", help="So many more days.")] = 0,
+    reason: Why = "",
+    most_days: Annotated[
+        float, typer.Option("--most-days", envvar="HL7AUTH_MOST_DAYS", help="How much a request may get in all.")
+    ] = 14,
+    by: By = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """More time for a request."""
+    from hl7auth.domain.clock import iso_time
+
+    with _desk(database, channels) as desk:
+        until = desk.extend(key, by or _user(), days, reason, most_days)
+    typer.echo(f"{key}: due {iso_time(until)}")
+
+
+def _told(key: str, state: "Process") -> None:
+    typer.echo(f"{key}: {state}")
+
+
+def _day(name: str, text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{name}: '{text}' is no day; write it like 2026-03-01") from None
+
+
+def _number(text: str) -> Decimal | None:
+    if not text:
+        return None
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal(-1)
+    if not found.is_finite() or found <= 0:
+        raise UserError(f"--quantity: '{text}' is no number above 0")
+    return found
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

@@ -1,0 +1,326 @@
+"""The desk: a request goes from entry to its decision, each step one transaction, as the table of moves says.
+
+Imports sqlalchemy, domain, flow, store and desk.answering.
+
+A request that nobody has touched has no row of its own and is in Entry. What was asked and granted is known from
+messages alone: a decision is one, and the process only remembers which.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from hl7auth.desk.answering import asking, commit
+from hl7auth.domain.clock import Clocks, iso_time
+from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
+from hl7auth.domain.deciding import Decided
+from hl7auth.domain.intent import shown_key
+from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Process, allowed, moved
+from hl7auth.domain.status import UNDECIDED, Status
+from hl7auth.flow.channel import Channel
+from hl7auth.store import processes
+from hl7auth.store.authorizations import Wanted, clocks_of_keys, list_authorizations
+from hl7auth.store.database import lock_writers
+from hl7auth.store.deliveries import run
+from hl7auth.store.history import find
+from hl7auth.store.processes import Stored
+
+__all__ = ["Desk", "Forbidden", "Missing", "Reason", "links"]
+
+FATAL = "fatal"
+_DAY = 24 * 3_600_000_000
+
+
+class Reason(NamedTuple):
+    """Why a request is denied or pends: a code of the payor, and its text."""
+
+    code: str
+    text: str
+
+
+def links(state: Process) -> list[str]:
+    """What may be done now, in the words of clients."""
+    return [f"authorization:{event}" for event in allowed(state)]
+
+
+class Desk:
+    """Works on requests. `now` gives microseconds since 1970, `new_id` ids that grow. Thread-safe as its engine is."""
+
+    def __init__(
+        self, engine: Engine, channels: Mapping[str, Channel], new_id: Callable[[], int], now: Callable[[], int]
+    ) -> None:
+        self._engine = engine
+        self._channels = channels
+        self._new_id = new_id
+        self._now = now
+
+    def create(self, key: str, by: str) -> Process:
+        """Begins the process of a request that is in the store; one that has begun stays as it is."""
+        with self._engine.begin() as connection:
+            return self._process(connection, key, by).state
+
+    def submit(self, key: str, by: str) -> Process:
+        """To In Process: what the system said before is taken back, and pend reasons are resolved."""
+
+        def work(connection: Connection, process: Stored) -> None:
+            processes.unsay(connection, process.id)
+            processes.resolve(connection, process.id, self._now(), by)
+
+        return self._move(key, Event.SUBMIT, by, "", work)
+
+    def pend(self, key: str, by: str, reason: Reason, follow_up: str = "") -> Process:
+        """To Pended, with a reason and the day on which somebody looks again; the requester is told."""
+
+        def work(connection: Connection, process: Stored) -> None:
+            processes.pend(connection, process.id, reason.code, reason.text, follow_up, self._now())
+
+        return self._decide(key, Event.PEND, by, Decided(Decision.PENDED, reason=reason.text), work)
+
+    def resume(self, key: str, by: str) -> Process:
+        """From Pended to In Process: its reasons are resolved."""
+
+        def work(connection: Connection, process: Stored) -> None:
+            processes.resolve(connection, process.id, self._now(), by)
+
+        return self._move(key, Event.RESUME, by, "", work)
+
+    def tochange(self, key: str, by: str) -> Process:
+        """From Pended to Changed; the reasons stay attached."""
+        return self._move(key, Event.TOCHANGE, by, "")
+
+    def approve(self, key: str, by: str, said: Decided) -> Process:
+        """To Approved, in full, in part or modified. Raises Missing without a number, or with a fatal message."""
+        if said.decision not in GRANTING:
+            raise Missing(f"'{said.decision}' approves nothing")
+
+        def work(connection: Connection, process: Stored) -> None:
+            if not (said.number or process.auth_number) and said.decision is not Decision.NOT_REQUIRED:
+                raise Missing("an approval needs the number of the authorization")
+            if processes.has_fatal(connection, process.id):
+                raise Missing("there is a fatal message, so that this can only be denied")
+
+        return self._decide(key, Event.APPROVE, by, said, work)
+
+    def deny(self, key: str, by: str, fatal: Reason | None) -> Process:
+        """To Denied. From Pended that is a person's word, from In Process the end of the work; both need a fatal
+        message, whose text is AUT-17. Raises Missing without one."""
+        if fatal is None or not fatal.text.strip():
+            raise Missing("a denial needs a fatal message: say why")
+
+        def work(connection: Connection, process: Stored) -> None:
+            processes.say(connection, process.id, (FATAL, fatal.code, fatal.text), "user", self._now())
+            processes.resolve(connection, process.id, self._now(), by)
+
+        said = Decided(Decision.NOT_CERTIFIED, reason=fatal.text)
+        return self._decide(key, (Event.DENY, Event.REFUSE), by, said, work)
+
+    def cancel(self, key: str, by: str, reason: str = "") -> Process:
+        """To Cancelled; the requester is told by an answer with the event of cancellations."""
+        return self._decide(key, Event.CANCEL, by, Decided(Decision.CANCELLED, reason=reason))
+
+    def unfinalize(self, key: str, by: str, reason: str) -> Process:
+        """A new version, in Changed. What was approved last holds until the new version is decided."""
+        if not reason.strip():
+            raise Missing("AUT-IP-AUTI-015: to un-finalize needs a reason")
+        with self._engine.begin() as connection:
+            process = self._process(connection, key, by)
+            return self._anew(connection, process, by, reason, moved(process.state, Event.UNFINALIZE)).state
+
+    def extend(self, key: str, by: str, days: float, reason: str, most_days: float = 14) -> int:
+        """More time for an open request, in microseconds since 1970 when it is due now. Raises Missing without a
+        reason, and for more than `most_days` beyond the first due time."""
+        with self._engine.begin() as connection:
+            process = self._process(connection, key, by)
+            until = (process.extended_to or process.due_at) + int(days * _DAY)
+            if process.state not in OPEN:
+                raise Missing(f"a request that is {process.state} has no time to extend")
+            if not reason.strip() or days <= 0:
+                raise Missing("an extension needs a reason, and a number of days")
+            if until > process.due_at + int(most_days * _DAY):
+                raise Missing(f"a request can not be extended by more than {most_days:g} days in all")
+            processes.change(connection, process, {"extended_to": until})
+            processes.record(connection, process.id, (process.state, "extend", process.state), self._now(), by, reason)
+            return until
+
+    def show(self, key: str) -> dict[str, Any]:
+        """The process as plain data: its state, what may be done, its versions and all that happened."""
+        with self._engine.begin() as connection:
+            process = self._process(connection, key, "system")
+            versions = processes.read_versions(connection, process.key)
+            told = {each.version: processes.happenings(connection, each.id) for each in versions}
+        entry = _entry(process, self._now()) | {"links": links(process.state)}
+        entry["versions"] = [_entry(each, self._now()) | _timed(told[each.version]) for each in versions]
+        return entry
+
+    def work(self, *, overdue: bool = False) -> list[dict[str, Any]]:
+        """What waits for a decision, first what is due first; begins what has come since."""
+        with self._engine.begin() as connection:
+            waiting = list_authorizations(connection, Wanted(open_requests=True), 0, self._now(), self._clocks)
+            for each in waiting:
+                self._process(connection, each["key"], "system")
+            found = [self._followed(connection, each) for each in processes.read_open(connection)]
+        entries = [_entry(each, self._now()) for each in found if each.state in OPEN]
+        return [each for each in entries if each["overdue"] or not overdue]
+
+    def _move(
+        self, key: str, event: Event, by: str, reason: str, work: Callable[[Connection, Stored], None] | None = None
+    ) -> Process:
+        with self._engine.begin() as connection:
+            process = self._process(connection, key, by)
+            after = moved(process.state, event)
+            if work is not None:
+                work(connection, process)
+            processes.change(connection, process, {"state": str(after)})
+            processes.record(connection, process.id, (process.state, event, after), self._now(), by, reason)
+            return after
+
+    def _decide(
+        self, key: str, events: Event | tuple[Event, ...], by: str, said: Decided,
+        work: Callable[[Connection, Stored], None] | None = None,
+    ) -> Process:  # fmt: skip
+        """A move that is a message: both are written, or nothing is."""
+        with self._engine.begin() as connection:
+            lock_writers(connection)
+            process = self._process(connection, key, by)
+            event = _fitting(process.state, events)
+            after = moved(process.state, event)
+            if work is not None:
+                work(connection, process)
+            said = self._filled(said, process)
+            asked = asking(connection, process, self._channels, self._now(), self._new_id)
+            outcome = commit(connection, asked, _document(connection, process.key), said, self._new_id)
+            values: dict[str, Any] = {
+                "state": str(after), "decision": str(said.decision), "answer_message_id": outcome.plan.message_id,
+                "auth_number": said.number, "assigner": said.assigner,
+            }  # fmt: skip
+            if after not in OPEN:
+                values |= {"decided_at": self._now(), "in_force": int(after is Process.APPROVED)}
+                run(connection, "UPDATE process SET in_force = 0 WHERE key = {p} AND is_last = 0", (process.key,))
+            processes.change(connection, process, values)
+            processes.record(connection, process.id, (process.state, event, after), self._now(), by, said.reason)
+            return after
+
+    def _filled(self, said: Decided, process: Stored) -> Decided:
+        day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._now())).date()
+        number = said.number or process.auth_number
+        assigner = said.assigner or (process.assigner if not said.number else process.payor)
+        return said._replace(number=number, assigner=assigner if number else "", on=day)
+
+    def _process(self, connection: Connection, key: str, by: str) -> Stored:
+        """The version that is worked on; begun where it was not. Raises Missing."""
+        stored, _ = find(connection, key)
+        process = processes.read_last(connection, stored)
+        return self._begun(connection, stored, by) if process is None else self._followed(connection, process)
+
+    def _begun(self, connection: Connection, key: str, by: str) -> Stored:
+        asked = processes.who_asked(connection, key)
+        running = clocks_of_keys(connection, [key], self._now(), self._clocks).get(key)
+        if asked is None or running is None:
+            raise Missing(f"'{shown_key(key)}' is no request that waits for a decision")
+        document = orjson.loads(asked.document)
+        new = Stored(
+            0, key, 1, 1, 0, Process.ENTRY, "", document.get("identifier", ""), document.get("assigner", ""), "hl7",
+            asked.channel, _payor(document), document.get("patient", {}).get("id", ""), asked.id, None, running.since,
+            int(running.expedited), running.due, None, None, 1,
+        )  # fmt: skip
+        new = processes.insert(connection, new)
+        processes.record(connection, new.id, ("", "create", Process.ENTRY), running.since, by, "")
+        return new
+
+    def _followed(self, connection: Connection, process: Stored) -> Stored:
+        """The process after what messages said since: a requester may take back what it asked for, or ask anew."""
+        asked = processes.who_asked(connection, process.key)
+        status = _document(connection, process.key).get("status")
+        may_end = process.state is Process.IN_PROCESS or Event.CANCEL in allowed(process.state)
+        if status == Status.CANCELLED and may_end:
+            values = {"state": str(Process.CANCELLED), "decision": str(Decision.CANCELLED), "decided_at": self._now()}
+            processes.change(connection, process, values | {"in_force": 0})
+            step = (process.state, Event.CANCEL, Process.CANCELLED)
+            processes.record(connection, process.id, step, self._now(), "hl7", "taken back by its requester")
+        elif asked is not None and asked.id != process.request_message_id and status in UNDECIDED:
+            if process.state not in OPEN:
+                again = Process.ENTRY if process.state is Process.CANCELLED else Process.CHANGED
+                process = self._anew(connection, process, "hl7", "asked anew by its requester", again)
+            processes.change(connection, process, {"request_message_id": asked.id})
+        else:
+            return process
+        after = processes.read_last(connection, process.key)
+        assert after is not None
+        return after
+
+    def _anew(self, connection: Connection, process: Stored, by: str, reason: str, after: Process) -> Stored:
+        """The next version of what had ended, with as much time as it had at first."""
+        now = self._now()
+        processes.change(connection, process, {"is_last": 0})
+        new = process._replace(
+            version=process.version + 1, is_last=1, in_force=0, state=after, decision="", answer_message_id=None,
+            received_at=now, due_at=now + process.due_at - process.received_at, extended_to=None, decided_at=None,
+            row_version=1,
+        )  # fmt: skip
+        new = processes.insert(connection, new)
+        event = "create" if after is Process.ENTRY else Event.UNFINALIZE
+        processes.record(connection, new.id, (process.state, event, after), now, by, reason)
+        return new
+
+    def _clocks(self, name: str) -> Clocks:
+        channel = self._channels.get(name)
+        if channel is None:
+            return Clocks()
+        said = channel.file.clocks
+        return Clocks(said.expedited_hours, said.standard_hours, frozenset(said.expedited))
+
+
+def _fitting(state: Process, events: Event | tuple[Event, ...]) -> Event:
+    """The event that a state has for what is wanted, else the first: that is then forbidden."""
+    if isinstance(events, Event):
+        return events
+    return next((event for event in events if event in allowed(state)), events[0])
+
+
+def _document(connection: Connection, key: str) -> dict[str, Any]:
+    sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
+    found: dict[str, Any] = orjson.loads(run(connection, sql, (key,)).scalar_one())
+    return found
+
+
+def _payor(document: Mapping[str, Any]) -> str:
+    places = [document, *document.get("lines", [])]
+    return next((code for each in places if (code := (each.get("payor") or {}).get("code"))), "")
+
+
+def _entry(process: Stored, now: int) -> dict[str, Any]:
+    """One version for people and programs."""
+    due = process.extended_to or process.due_at
+    row = CROSSWALK.get(Decision(process.decision)) if process.decision else None
+    return {
+        "key": shown_key(process.key),
+        "version": process.version,
+        "state": str(process.state),
+        "decision": process.decision or None,
+        "x12": row.x12 if row else None,
+        "number": process.auth_number or None,
+        "in_force": bool(process.in_force),
+        "payor": process.payor,
+        "member": process.member,
+        "channel": process.channel,
+        "urgency": "expedited" if process.expedited else "standard",
+        "received": iso_time(process.received_at),
+        "due": iso_time(due),
+        "extended": process.extended_to is not None,
+        "overdue": process.state in OPEN and now > due,
+        "decided": None if process.decided_at is None else iso_time(process.decided_at),
+        "request": str(process.request_message_id),
+        "answer": None if process.answer_message_id is None else str(process.answer_message_id),
+    }
+
+
+def _timed(told: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """What happened, with times as people read them."""
+    return {
+        name: [{key: iso_time(value) if key == "at" or (key.endswith("_at") and value) else value
+                for key, value in row.items()} for row in rows]
+        for name, rows in told.items()
+    }  # fmt: skip

@@ -1,0 +1,279 @@
+"""The desk over a real store: requests come by the journal, and every decision is a message that came the same way."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hl7auth.desk.life import Desk, Forbidden, Missing, Reason, links
+from hl7auth.domain.crosswalk import Decision
+from hl7auth.domain.deciding import Decided
+from hl7auth.domain.process import Event, Process
+from hl7auth.flow.channel import Channel, ChannelFile
+from hl7auth.store import (  # noqa: F401 - so that their tables are made
+    delivery_table,
+    forward_table,
+    link_table,
+    process_table,
+)
+from hl7auth.wire.message import parse
+from tests.messages import shipped_channel
+from tests.store.stored import HOUR, Store, samples
+
+KEY = "CH-24011@CEDARHILL"
+ASKED = samples()[0]
+IN_FULL = Decided(
+    Decision.CERTIFIED_TOTAL, "FG-1", effective=date(2026, 3, 1), expiration=date(2026, 6, 1), reason="as agreed"
+)
+WHY = Reason("0F", "not medically necessary")
+
+
+class At:
+    """A desk, and the store it works in."""
+
+    def __init__(self, folder: Path, channel: Channel | None = None) -> None:
+        self.store = Store(folder, channel)
+        ids = itertools.count(1_000)
+        self.desk = Desk(
+            self.store.engine, {self.store.channel.name: self.store.channel}, lambda: next(ids), lambda: self.store.time
+        )
+
+    def state(self, state: Process) -> None:
+        """Brings a request that has come into a state, by allowed moves alone."""
+        desk, by = self.desk, "reviewer"
+        ways: dict[Process, list[Callable[[], object]]] = {
+            Process.ENTRY: [],
+            Process.IN_PROCESS: [lambda: desk.submit(KEY, by)],
+            Process.PENDED: [lambda: desk.pend(KEY, by, Reason("DOC", "papers are missing"), "2026-03-05")],
+            Process.CHANGED: [lambda: desk.tochange(KEY, by)],
+            Process.APPROVED: [lambda: desk.approve(KEY, by, IN_FULL)],
+            Process.DENIED: [lambda: desk.deny(KEY, by, WHY)],
+            Process.CANCELLED: [lambda: desk.cancel(KEY, by)],
+        }
+        before = {
+            Process.ENTRY: [],
+            Process.IN_PROCESS: [],
+            Process.PENDED: [Process.IN_PROCESS],
+            Process.CHANGED: [Process.IN_PROCESS, Process.PENDED],
+            Process.APPROVED: [Process.IN_PROCESS],
+            Process.DENIED: [Process.IN_PROCESS],
+            Process.CANCELLED: [],
+        }
+        for each in (*before[state], state):
+            for step in ways[each]:
+                step()
+
+    def answers(self) -> list[Any]:
+        """The messages of the desk, oldest first."""
+        rows = self.store.rows("SELECT raw FROM message WHERE peer = 'desk' ORDER BY id")
+        return [parse(raw) for (raw,) in rows]
+
+    def statuses(self) -> dict[str, str]:
+        """What stands, by key."""
+        return dict(self.store.rows("SELECT key, status FROM authorization_version WHERE current = 1"))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[At]:
+    found = At(tmp_path)
+    found.store.send(ASKED)
+    yield found
+    found.store.close()
+
+
+def _doings(desk: Desk) -> dict[Event, Callable[[], Process]]:
+    return {
+        Event.SUBMIT: lambda: desk.submit(KEY, "reviewer"),
+        Event.PEND: lambda: desk.pend(KEY, "reviewer", WHY),
+        Event.APPROVE: lambda: desk.approve(KEY, "reviewer", IN_FULL),
+        Event.TOCHANGE: lambda: desk.tochange(KEY, "reviewer"),
+        Event.RESUME: lambda: desk.resume(KEY, "reviewer"),
+        Event.DENY: lambda: desk.deny(KEY, "reviewer", WHY),
+        Event.CANCEL: lambda: desk.cancel(KEY, "reviewer"),
+        Event.UNFINALIZE: lambda: desk.unfinalize(KEY, "reviewer", "an appeal"),
+    }
+
+
+@pytest.mark.parametrize("state", Process)
+def test_each_state_lets_happen_what_its_links_say_and_nothing_else(at: At, state: Process) -> None:
+    at.state(state)
+    doings = _doings(at.desk)
+    said = {each.removeprefix("authorization:") for each in links(state)}
+    assert at.desk.show(KEY)["links"] == links(state)
+    before = at.store.rows("SELECT count(*) FROM message"), at.desk.show(KEY)
+    for event in doings.keys() - said - ({Event.DENY} if state is Process.IN_PROCESS else set()):
+        with pytest.raises(Forbidden) as told:
+            doings[event]()
+        assert told.value.state is state
+    assert (at.store.rows("SELECT count(*) FROM message"), at.desk.show(KEY)) == before
+
+
+def test_an_approval_is_an_answer_with_number_dates_and_units(at: At) -> None:
+    at.state(Process.APPROVED)
+    (answer,) = at.answers()
+    assert answer.header.event == "RPA^I08"
+    assert (answer.header.sending_application, answer.header.receiving_application) == ("FERNGATE", "CEDARDESK")
+    assert (answer.first("MSA").value(1), answer.first("MSA").value(2)) == ("AA", "CH-0001")
+    aut = answer.first("AUT")
+    assert [aut.field(number) for number in (4, 5, 6, 8, 9)] == ["20260301", "20260601", "FG-1^FERNGATE", "12", "12"]
+    assert at.statuses() == {"FG-1@FERNGATE": "approved", f"?{KEY}": "approved"}
+    entry = at.desk.show(KEY)
+    assert (entry["decision"], entry["x12"], entry["in_force"]) == ("certified_total", "A1", True)
+
+
+def test_from_2_8_on_the_answer_says_the_decision_in_both_vocabularies(tmp_path: Path) -> None:
+    at = At(tmp_path)
+    newer = ASKED.replace(b"|2.5.1", b"|2.8").replace(b"L||||||12", b"L||||||12|||SP^Speech^L||RF^Referral^L")
+    assert at.store.send(newer)[0].disposition == "accepted", at.store.rows("SELECT findings FROM message")
+    at.desk.submit(KEY, "reviewer")
+    at.desk.approve(KEY, "reviewer", IN_FULL._replace(decision=Decision.MODIFIED, quantity=Decimal("7.5"), unit="HR"))
+    aut = at.answers()[0].first("AUT")
+    assert aut.field(14) == "MO^Modified^HL70563^A6^Modified^X12306"
+    assert (aut.field(18), aut.field(12), aut.field(17)) == ("7.5^HR", "SP^Speech^L", "as agreed")
+    assert at.statuses()["FG-1@FERNGATE"] == "modified"
+    at.store.close()
+
+
+def test_fewer_units_are_an_approval_in_part(at: At) -> None:
+    at.state(Process.IN_PROCESS)
+    said = IN_FULL._replace(decision=Decision.CERTIFIED_PARTIAL, quantity=Decimal(5))
+    at.desk.approve(KEY, "reviewer", said)
+    assert at.answers()[0].first("AUT").field(9) == "5"
+    assert at.statuses()["FG-1@FERNGATE"] == "partially_approved"
+
+
+def test_an_approval_needs_a_number(at: At) -> None:
+    at.state(Process.IN_PROCESS)
+    with pytest.raises(Missing, match="number"):
+        at.desk.approve(KEY, "reviewer", IN_FULL._replace(number=""))
+    assert at.desk.show(KEY)["state"] == "In Process"
+
+
+def test_a_request_pends_with_a_reason_and_is_told_so(at: At) -> None:
+    at.state(Process.PENDED)
+    assert at.answers()[0].first("MSA").value(3) == "pended"
+    (version,) = at.desk.show(KEY)["versions"]
+    (reason,) = version["pends"]
+    assert (reason["code"], reason["follow_up"], reason["resolved_at"]) == ("DOC", "2026-03-05", None)
+    assert at.statuses() == {f"?{KEY}": "pended"}
+
+
+def test_to_resume_resolves_the_reasons_and_to_change_keeps_them(at: At) -> None:
+    at.state(Process.CHANGED)
+    assert at.desk.show(KEY)["versions"][0]["pends"][0]["resolved_at"] is None
+    at.desk.submit(KEY, "clerk")
+    assert at.desk.show(KEY)["versions"][0]["pends"][0]["resolved_by"] == "clerk"
+    at.desk.pend(KEY, "reviewer", WHY)
+    assert at.desk.resume(KEY, "reviewer") is Process.IN_PROCESS
+    assert all(each["resolved_at"] for each in at.desk.show(KEY)["versions"][0]["pends"])
+
+
+@pytest.mark.parametrize("fatal", [None, Reason("0F", " ")])
+def test_a_denial_needs_a_fatal_message(at: At, fatal: Reason | None) -> None:
+    at.state(Process.PENDED)
+    with pytest.raises(Missing, match="fatal message"):
+        at.desk.deny(KEY, "reviewer", fatal)
+
+
+def test_a_denial_says_its_reason_and_grants_nothing(at: At) -> None:
+    at.state(Process.PENDED)
+    assert at.desk.deny(KEY, "reviewer", WHY) is Process.DENIED
+    aut = at.answers()[-1].first("AUT")
+    assert [aut.field(number) for number in (4, 5, 6, 9)] == ["", "", "", "0"]
+    (version,) = at.desk.show(KEY)["versions"]
+    assert [(each["severity"], each["text"]) for each in version["messages"]] == [("fatal", WHY.text)]
+    assert at.statuses() == {f"?{KEY}": "denied"}
+
+
+def test_to_unfinalize_needs_a_reason(at: At) -> None:
+    at.state(Process.APPROVED)
+    with pytest.raises(Missing, match="AUT-IP-AUTI-015"):
+        at.desk.unfinalize(KEY, "reviewer", "")
+
+
+def test_what_was_approved_holds_until_the_new_version_is_decided(at: At) -> None:
+    at.state(Process.APPROVED)
+    at.desk.unfinalize(KEY, "reviewer", "an appeal")
+    at.desk.submit(KEY, "reviewer")
+    shown = at.desk.show(KEY)
+    assert (shown["version"], shown["state"]) == (2, "In Process")
+    assert [each["in_force"] for each in shown["versions"]] == [True, False]
+    assert at.statuses()["FG-1@FERNGATE"] == "approved"
+    at.desk.deny(KEY, "reviewer", WHY)
+    assert [each["in_force"] for each in at.desk.show(KEY)["versions"]] == [False, False]
+    assert at.statuses()["FG-1@FERNGATE"] == "denied"
+
+
+def test_a_cancellation_is_an_answer_of_that_event(at: At) -> None:
+    at.state(Process.APPROVED)
+    assert at.desk.cancel(KEY, "reviewer", "double") is Process.CANCELLED
+    assert at.answers()[-1].header.event == "RPA^I11"
+    assert set(at.statuses().values()) == {"cancelled"}
+
+
+def _again(event: str, control_id: str) -> bytes:
+    return ASKED.replace(b"RQA^I08^", f"RQA^{event}^".encode()).replace(b"CH-0001", control_id.encode())
+
+
+@pytest.mark.parametrize("state", [Process.ENTRY, Process.IN_PROCESS, Process.PENDED, Process.APPROVED])
+def test_a_request_that_is_taken_back_is_cancelled(at: At, state: Process) -> None:
+    at.state(state)
+    assert at.store.send(_again("I11", "CH-0002"))[0].disposition == "accepted"
+    assert at.desk.show(KEY)["state"] == "Cancelled"
+    assert at.desk.work() == []
+
+
+def test_what_is_asked_anew_after_an_approval_is_a_new_version(at: At) -> None:
+    at.state(Process.APPROVED)
+    at.store.send(_again("I09", "CH-0002"))
+    (waiting,) = at.desk.work()
+    assert (waiting["state"], waiting["version"]) == ("Changed", 2)
+    assert [each["in_force"] for each in at.desk.show(KEY)["versions"]] == [True, False]
+    at.desk.submit(KEY, "reviewer")
+    at.desk.approve(KEY, "reviewer", IN_FULL._replace(number=""))
+    answer = at.answers()[-1]
+    assert (answer.first("MSA").value(2), answer.header.event) == ("CH-0002", "RPA^I09")
+    assert answer.first("AUT").field(6) == "FG-1^FERNGATE"
+
+
+def test_the_answer_goes_out_by_the_reply_route(tmp_path: Path) -> None:
+    file = shipped_channel().file.model_dump(mode="json", exclude_unset=True)
+    file["destinations"] = {"ehr": {"transport": "mllp", "host": "127.0.0.1", "port": 2600}}
+    file["replies"] = {"acknowledgments": "enhanced", "to": "ehr"}
+    at = At(tmp_path, Channel(ChannelFile.model_validate(file)))
+    at.store.send(ASKED)
+    at.state(Process.APPROVED)
+    rows = at.store.rows("SELECT destination, kind, body, state FROM delivery ORDER BY id")
+    assert [row[0] for row in rows] == ["referral-intake/ehr"] * 2, "the first answer, that it waits; then the decision"
+    sent = parse(rows[-1][2])
+    assert (sent.header.event, sent.header.accept, sent.header.application) == ("RPA^I08", "AL", "NE")
+    assert sent.first("AUT").field(6) == "FG-1^FERNGATE"
+    at.store.close()
+
+
+def test_what_the_channel_refuses_is_not_decided(at: At) -> None:
+    at.state(Process.IN_PROCESS)
+    with pytest.raises(Missing, match="AUT"):
+        at.desk.approve(KEY, "reviewer", IN_FULL._replace(number="N" * 5_000))
+    assert at.desk.show(KEY)["state"] == "In Process"
+    assert at.answers() == []
+
+
+def test_what_is_late_is_listed_and_time_can_be_extended(at: At) -> None:
+    at.store.time += 170 * HOUR
+    (late,) = at.desk.work(overdue=True)
+    assert (late["key"], late["urgency"], late["overdue"]) == (KEY, "standard", True)
+    at.desk.extend(KEY, "reviewer", 5, "papers come by post")
+    assert at.desk.work(overdue=True) == []
+    for days, reason, said in ((10, "more", "14 days"), (1, "", "reason"), (0, "none", "days")):
+        with pytest.raises(Missing, match=said):
+            at.desk.extend(KEY, "reviewer", days, reason)
+
+
+def test_an_unknown_key_is_told(at: At) -> None:
+    with pytest.raises(Exception, match="there is no authorization or request 'NOBODY'"):
+        at.desk.submit("NOBODY", "reviewer")
