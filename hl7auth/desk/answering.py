@@ -21,8 +21,8 @@ from hl7auth.store.bodies import read_bodies
 from hl7auth.store.journal import commit_within
 from hl7auth.store.processes import Stored
 
-PEER = "desk"
-"""Where messages of the desk come from."""
+PEER = "desk/answer"
+"""Where messages of the desk come from: like a destination, whose answers a channel takes whoever may send."""
 
 
 def asking(
@@ -48,7 +48,7 @@ def commit(
     assert asked.intent is not None
     reply = reply_to(asked, APPLICATION)
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply))
-    decided = plan(raw, asked.channel, asked.received_at, new_id, (), PEER)
+    decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked))
     if outcome.disposition is not Disposition.ACCEPTED:
         found = [f"{each.path}: {each.text}" for each in outcome.findings if each.severity == "error"]

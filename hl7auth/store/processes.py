@@ -53,7 +53,7 @@ class Stored(NamedTuple):
 
 
 def _stored(row: Row[Any]) -> Stored:
-    found = Stored(*row)
+    found = Stored._make(row)
     return found._replace(state=Process(found.state))
 
 

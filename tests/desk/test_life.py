@@ -13,15 +13,19 @@ from hl7auth.desk.life import Desk, Forbidden, Missing, Reason, links
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
 from hl7auth.domain.process import Event, Process
-from hl7auth.flow.channel import Channel, ChannelFile
+from hl7auth.flow.admission import Sender
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.destination import Destination
+from hl7auth.flow.replies import Replies
 from hl7auth.store import (  # noqa: F401 - so that their tables are made
     delivery_table,
     forward_table,
     link_table,
     process_table,
 )
+from hl7auth.store.rebuild import rebuild
 from hl7auth.wire.message import parse
-from tests.messages import shipped_channel
+from tests.messages import channel, shipped_channel
 from tests.store.stored import HOUR, Store, samples
 
 KEY = "CH-24011@CEDARHILL"
@@ -35,8 +39,8 @@ WHY = Reason("0F", "not medically necessary")
 class At:
     """A desk, and the store it works in."""
 
-    def __init__(self, folder: Path, channel: Channel | None = None) -> None:
-        self.store = Store(folder, channel)
+    def __init__(self, folder: Path, on: Channel | None = None) -> None:
+        self.store = Store(folder, on)
         ids = itertools.count(1_000)
         self.desk = Desk(
             self.store.engine, {self.store.channel.name: self.store.channel}, lambda: next(ids), lambda: self.store.time
@@ -46,7 +50,7 @@ class At:
         """Brings a request that has come into a state, by allowed moves alone."""
         desk, by = self.desk, "reviewer"
         ways: dict[Process, list[Callable[[], object]]] = {
-            Process.ENTRY: [],
+            Process.ENTRY: [lambda: desk.create(KEY, by)],
             Process.IN_PROCESS: [lambda: desk.submit(KEY, by)],
             Process.PENDED: [lambda: desk.pend(KEY, by, Reason("DOC", "papers are missing"), "2026-03-05")],
             Process.CHANGED: [lambda: desk.tochange(KEY, by)],
@@ -69,12 +73,12 @@ class At:
 
     def answers(self) -> list[Any]:
         """The messages of the desk, oldest first."""
-        rows = self.store.rows("SELECT raw FROM message WHERE peer = 'desk' ORDER BY id")
+        rows = self.store.rows("SELECT raw FROM message WHERE peer = 'desk/answer' ORDER BY id")
         return [parse(raw) for (raw,) in rows]
 
     def statuses(self) -> dict[str, str]:
         """What stands, by key."""
-        return dict(self.store.rows("SELECT key, status FROM authorization_version WHERE current = 1"))  # type: ignore[arg-type]
+        return dict(self.store.rows("SELECT key, status FROM authorization_version WHERE current = 1"))
 
 
 @pytest.fixture
@@ -241,26 +245,36 @@ def test_what_is_asked_anew_after_an_approval_is_a_new_version(at: At) -> None:
 
 
 def test_the_answer_goes_out_by_the_reply_route(tmp_path: Path) -> None:
-    file = shipped_channel().file.model_dump(mode="json", exclude_unset=True)
-    file["destinations"] = {"ehr": {"transport": "mllp", "host": "127.0.0.1", "port": 2600}}
-    file["replies"] = {"acknowledgments": "enhanced", "to": "ehr"}
-    at = At(tmp_path, Channel(ChannelFile.model_validate(file)))
+    to = Destination.model_validate({"mllp": {"connect": "tcp:127.0.0.1:1"}})
+    replies = Replies.model_validate({"acknowledgments": "enhanced", "to": "ehr"})
+    accepts = shipped_channel().file.accepts.model_copy(update={"senders": (Sender(application="CEDARDESK"),)})
+    at = At(tmp_path, channel(destinations={"ehr": to}, replies=replies, accepts=accepts))
     at.store.send(ASKED)
     at.state(Process.APPROVED)
-    rows = at.store.rows("SELECT destination, kind, body, state FROM delivery ORDER BY id")
+    rows = at.store.rows("SELECT destination, kind, body, state FROM delivery WHERE part = 0 ORDER BY id")
     assert [row[0] for row in rows] == ["referral-intake/ehr"] * 2, "the first answer, that it waits; then the decision"
     sent = parse(rows[-1][2])
-    assert (sent.header.event, sent.header.accept, sent.header.application) == ("RPA^I08", "AL", "NE")
-    assert sent.first("AUT").field(6) == "FG-1^FERNGATE"
+    head = sent.segments[0]
+    assert (sent.header.event, head.field(15), head.field(16)) == ("RPA^I08", "AL", "NE")
+    assert sent.all("AUT")[0].field(6) == "FG-1^FERNGATE"
     at.store.close()
 
 
-def test_what_the_channel_refuses_is_not_decided(at: At) -> None:
+def test_what_can_not_be_said_is_not_decided(at: At) -> None:
     at.state(Process.IN_PROCESS)
-    with pytest.raises(Missing, match="AUT"):
-        at.desk.approve(KEY, "reviewer", IN_FULL._replace(number="N" * 5_000))
-    assert at.desk.show(KEY)["state"] == "In Process"
+    elsewhere = Desk(at.store.engine, {}, lambda: 1, lambda: at.store.time)
+    with pytest.raises(Missing, match="referral-intake"):
+        elsewhere.deny(KEY, "reviewer", WHY)
+    shown = at.desk.show(KEY)
+    assert (shown["state"], shown["versions"][0]["messages"]) == ("In Process", [])
     assert at.answers() == []
+
+
+def test_the_archive_alone_tells_what_was_decided(at: At) -> None:
+    at.state(Process.APPROVED)
+    channels = {at.store.channel.name: at.store.channel}
+    report = rebuild(at.store.engine, channels)
+    assert (report.differences, report.messages) == ([], 2)
 
 
 def test_what_is_late_is_listed_and_time_can_be_extended(at: At) -> None:

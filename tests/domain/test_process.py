@@ -20,7 +20,7 @@ _TOLD = {
 }
 
 
-@pytest.mark.parametrize(("state", "event"), itertools.product(Process, Event))
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(Process, Event)))
 def test_each_move_of_each_state(state: Process, event: Event) -> None:
     target = _TOLD[state].get(event)
     if target is not None:

@@ -1,0 +1,68 @@
+"""decide: the commands of the how-to as they stand there, and a person's mistakes."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.cli.inline import Ran, run
+from tests.store.stored import Store, samples
+
+KEY = "CH-24011@CEDARHILL"
+_PAGE = Path(__file__).parents[2] / "docs" / "howto" / "decide.md"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    store = Store(tmp_path, migrate=True)
+    store.send(samples()[0])
+    store.close()
+    return store.url
+
+
+def test_the_commands_of_the_how_to_do_what_it_says(url: str) -> None:
+    block = _PAGE.read_text(encoding="utf-8").split("```")[1]
+    found: list[Ran] = []
+    for line in block.strip().splitlines()[2:]:  # the engine is there, and the request has come
+        found.append(run(*shlex.split(line)[1:], database=url))
+        assert found[-1].code == 0, found[-1].err
+    said = [each.out.strip() for each in found]
+    assert said[1:5] == [f"{KEY}: {state}" for state in ("In Process", "Pended", "In Process", "Approved")]
+    assert KEY in said[0]
+    assert "in_force: True" in said[5]
+    assert "status: partially_approved" in said[6]
+    shown = run("decide", "show", KEY, "--format", "json", database=url).document
+    assert [each["event"] for each in shown["versions"][0]["history"]] == [
+        "create", "submit", "pend", "resume", "approve",
+    ]  # fmt: skip
+    assert run("decide", "list", "--format", "json", database=url).document == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("approve", KEY, "--number", "X"), "allowed now: submit, cancel"),
+        (("deny", KEY), "a denial needs a fatal message"),
+        (("pend", KEY), "--reason"),
+        (("approve", KEY, "--from", "tomorrow"), "'tomorrow' is no day"),
+        (("approve", KEY, "--from", "2026-03-02", "--until", "2026-03-01"), "--until is before --from"),
+        (("approve", KEY, "--quantity", "NaN"), "no number above 0"),
+        (("approve", KEY, "--partial", "--modified"), "two decisions"),
+        (("unfinalize", KEY), "AUT-IP-AUTI-015"),
+        (("extend", KEY, "--days", "20", "--reason", "time"), "more than 14 days"),
+        (("submit", "NOBODY"), "there is no authorization or request 'NOBODY'"),
+    ],
+)
+def test_a_persons_mistake_is_one_sentence(url: str, words: tuple[str, ...], said: str) -> None:
+    ran = run("decide", *words, database=url)
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_the_rest_of_the_moves_by_command(url: str) -> None:
+    assert run("decide", "submit", KEY, database=url).out == f"{KEY}: In Process\n"
+    assert run("decide", "pend", KEY, "--reason", "papers", database=url).code == 0
+    assert run("decide", "tochange", KEY, "--by", "clerk", database=url).out == f"{KEY}: Changed\n"
+    assert "due " in run("decide", "extend", KEY, "--days", "2", "--reason", "post", database=url).out
+    assert run("decide", "cancel", KEY, database=url).out == f"{KEY}: Cancelled\n"
