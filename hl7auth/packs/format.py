@@ -34,6 +34,9 @@ PER_PAGE = 256
 """Messages of one page of the index."""
 LARGEST_RECORD = 1 << 30
 """Bytes: what says that it unpacks to more is not believed."""
+LARGEST_DICTIONARY = 1 << 20
+LARGEST_LINE = 1 << 26
+"""Of the catalog: what the tables know of one message."""
 LARGEST_MANIFEST = 1 << 20
 
 _PART = Struct(">BqI")

@@ -23,6 +23,8 @@ from hl7auth.packs.format import (
     FORMAT,
     HEAD,
     INDEX,
+    LARGEST_DICTIONARY,
+    LARGEST_LINE,
     LARGEST_MANIFEST,
     LARGEST_RECORD,
     MAGIC,
@@ -135,6 +137,8 @@ class Pack:
         """What the records were packed with; empty for none. Raises PackFault."""
         packed = self._whole_section(self.manifest.dictionary, "dictionary")
         try:
+            if not 0 <= zstandard.frame_content_size(packed) <= LARGEST_DICTIONARY:  # which it would take at once
+                raise self._fault("its dictionary is damaged")
             return zstandard.ZstdDecompressor().decompress(packed)
         except zstandard.ZstdError:
             raise self._fault("its dictionary is damaged") from None
@@ -144,8 +148,9 @@ class Pack:
         packed = self._whole_section(self.manifest.catalog, "catalog")
         try:
             with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream:
-                for line in io.BufferedReader(stream):
-                    yield json.loads(line)
+                lines = io.BufferedReader(stream)
+                while line := lines.readline(LARGEST_LINE):
+                    yield json.loads(line)  # of which a part is none
         except (zstandard.ZstdError, ValueError):
             raise self._fault("its catalog is damaged") from None
 

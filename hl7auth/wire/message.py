@@ -21,6 +21,9 @@ NULL = '""'
 MAX_SEGMENTS = 10_000
 """A referral with a thousand procedures has some 5,000 segments; beyond this a frame is an attack or a batch file."""
 
+MAX_REPETITIONS = 100_000
+"""Each is judged by itself, some 8 µs: what is beyond this would keep all other senders waiting for seconds."""
+
 _SHORTEST = len("MSH|^~\\&")
 _LINE = re.compile(r"[^\r\n]+")
 _JOINED_BY_BLANKS = re.compile(rb"\A[^\r\n]*[ \t](?:PID|PRD|PR1|AUT|MSA|RF1|IN1)\|[^\r\n]*[\r\n]*\Z")
@@ -29,6 +32,12 @@ _HEADERS = frozenset({"MSH", "BHS", "FHS"})
 
 class TooManySegments(Fault):
     """The message has more segments than the engine reads."""
+
+    ack: ClassVar[str] = "AR"
+
+
+class TooManyRepetitions(Fault):
+    """The message has more repetitions of fields than the engine reads."""
 
     ack: ClassVar[str] = "AR"
 
@@ -220,7 +229,7 @@ def parse(raw: bytes, fallback: str = "8859/1") -> Message:
     """A Message from the bytes between the framing bytes. `fallback` is the 0211 name used when MSH-18 is silent.
 
     Tolerates LF and CRLF as segment ends, blank and indented lines, and lines that are no segment (dropped), each with
-    a note. Raises Unreadable, UnsupportedCharset or TooManySegments.
+    a note. Raises Unreadable, UnsupportedCharset, TooManySegments or TooManyRepetitions.
     """
     if raw[:3] != b"MSH" or len(raw) < _SHORTEST:
         raise Unreadable
@@ -235,6 +244,9 @@ def parse(raw: bytes, fallback: str = "8859/1") -> Message:
     message = Message(raw, text, read_delimiters(separator, text[4:end]), decoded)
     if text.count("\r") + text.count("\n") > MAX_SEGMENTS:
         raise TooManySegments(f"the message has more than {MAX_SEGMENTS} segments")
+    repetition = message.delimiters.repetition
+    if len(text) > MAX_REPETITIONS and repetition and text.count(repetition) > MAX_REPETITIONS:
+        raise TooManyRepetitions(f"the message has more than {MAX_REPETITIONS} repetitions")
     _split(message)
     return message
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hl7auth.errors import UserError
-from hl7auth.packs.format import MAGIC, PackFault, Record, decode, encode
+from hl7auth.packs import reader
+from hl7auth.packs.format import LARGEST_DICTIONARY, MAGIC, PackFault, Record, decode, encode
 from hl7auth.packs.places import Folder, Taken, drafted, open_pack, store_of
 from hl7auth.packs.reader import Pack, check
 from hl7auth.packs.writer import Title, Writer, trained
@@ -98,6 +99,19 @@ def test_every_single_byte_that_changes_is_found() -> None:
             assert list(check(Pack(Bytes(bytes(data)), "a pack"))), at
         except PackFault:
             continue
+
+
+def test_a_dictionary_or_catalog_that_unpacks_to_very_much_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {1: Record(b"one", None, None, None, ())}
+    bomb = packed(found, b"\0" * (LARGEST_DICTIONARY + 1))
+    assert len(bomb) < 2_000
+    with pytest.raises(PackFault, match="its dictionary is damaged"):
+        Pack(Bytes(bomb), "a bomb").read(1)
+    pack = Pack(Bytes(packed(found)), "a pack")
+    assert [entry["id"] for entry in pack.catalog()] == [1]
+    monkeypatch.setattr(reader, "LARGEST_LINE", 20)  # shorter than the line that there is
+    with pytest.raises(PackFault, match="its catalog is damaged"):
+        list(pack.catalog())
 
 
 def test_every_truncation_is_told() -> None:

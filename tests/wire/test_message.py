@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hl7auth.errors import Unreadable
 from hl7auth.wire.delimiters import Delimiters, read_delimiters
 from hl7auth.wire.escapes import escape, unescape
-from hl7auth.wire.message import MAX_SEGMENTS, NULL, TooManySegments, canonical, parse
+from hl7auth.wire.message import (
+    MAX_REPETITIONS,
+    MAX_SEGMENTS,
+    NULL,
+    TooManyRepetitions,
+    TooManySegments,
+    canonical,
+    parse,
+)
 
 MSH = "MSH|^~\\&|FRONT|NORTH|PAYER|SOUTH|20260301||RQA^I08^RQA_I08|C1|P|2.5"
 
@@ -129,6 +137,14 @@ def test_canonical_is_linear_in_runs_of_separators() -> None:
 def test_too_many_segments_are_refused() -> None:
     with pytest.raises(TooManySegments) as caught:
         parse(message(*["NTE|1"] * (MAX_SEGMENTS + 1)))
+    assert caught.value.ack == "AR"
+
+
+def test_too_many_repetitions_are_refused() -> None:
+    assert parse(message("PID|||" + "~" * (MAX_REPETITIONS - 1))).segments[1].name == "PID"
+    assert parse(message("NTE|1||" + "x" * 2 * MAX_REPETITIONS)).segments[1].name == "NTE"
+    with pytest.raises(TooManyRepetitions) as caught:
+        parse(message("PID|||" + "~" * MAX_REPETITIONS))  # and that of MSH-2
     assert caught.value.ack == "AR"
 
 
