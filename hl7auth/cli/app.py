@@ -19,6 +19,7 @@ from hl7auth.cli import (
     databases,
     decide,
     engine,
+    figures,
     messages,
     native,
     profiles,
@@ -44,6 +45,7 @@ trying.add(app)
 prove.add(app)
 soak.add(app)
 native.add(app)
+figures.add(app)
 app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
 app.add_typer(archives.app, name="archive", help="Sealed packs of days gone by, and how long they are kept.")
 app.add_typer(replay.app, name="replay", help="Messages once more, without doing anything twice; and what-if.")

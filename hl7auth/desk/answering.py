@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from hl7auth.domain.deciding import Decided, decision_text
 from hl7auth.domain.document import Document
-from hl7auth.domain.process import Missing
+from hl7auth.domain.process import Missing, Needed
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan
@@ -43,7 +43,7 @@ def asking(
 def commit(
     connection: Connection, asked: Plan, document: Document, said: Decided, new_id: Callable[[], int]
 ) -> Outcome:
-    """The decision, written with what it changes and its delivery. Raises Missing where the channel refuses it."""
+    """The decision, written with what it changes and its delivery. Raises Needed where the channel refuses it."""
     assert asked.message is not None
     assert asked.intent is not None
     reply = reply_to(asked, APPLICATION)
@@ -52,7 +52,7 @@ def commit(
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked))
     if outcome.disposition is not Disposition.ACCEPTED:
         found = [f"{each.path}: {each.text}" for each in outcome.findings if each.severity == "error"]
-        raise Missing("the channel refuses the decision as a message: " + ("; ".join(found[:3]) or outcome.disposition))
+        raise Needed("the channel refuses the decision as a message: " + ("; ".join(found[:3]) or outcome.disposition))
     return outcome
 
 

@@ -18,17 +18,17 @@ from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
 from hl7auth.domain.deciding import Decided
 from hl7auth.domain.intent import shown_key
-from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Process, allowed, moved
+from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.flow.channel import Channel
-from hl7auth.store import processes
+from hl7auth.store import audit, processes
 from hl7auth.store.authorizations import Wanted, clocks_of_keys, list_authorizations
 from hl7auth.store.database import lock_writers
 from hl7auth.store.deliveries import run
 from hl7auth.store.history import find
 from hl7auth.store.processes import Stored
 
-__all__ = ["Desk", "Forbidden", "Missing", "Reason", "links"]
+__all__ = ["Desk", "Forbidden", "Missing", "Needed", "Reason", "links"]
 
 FATAL = "fatal"
 _DAY = 24 * 3_600_000_000
@@ -92,23 +92,23 @@ class Desk:
         return self._move(key, Event.TOCHANGE, by, "")
 
     def approve(self, key: str, by: str, said: Decided) -> Process:
-        """To Approved, in full, in part or modified. Raises Missing without a number, or with a fatal message."""
+        """To Approved, in full, in part or modified. Raises Needed without a number, or with a fatal message."""
         if said.decision not in GRANTING:
-            raise Missing(f"'{said.decision}' approves nothing")
+            raise Needed(f"'{said.decision}' approves nothing")
 
         def work(connection: Connection, process: Stored) -> None:
             if not (said.number or process.auth_number) and said.decision is not Decision.NOT_REQUIRED:
-                raise Missing("an approval needs the number of the authorization")
+                raise Needed("an approval needs the number of the authorization")
             if processes.has_fatal(connection, process.id):
-                raise Missing("there is a fatal message, so that this can only be denied")
+                raise Needed("there is a fatal message, so that this can only be denied")
 
         return self._decide(key, Event.APPROVE, by, said, work)
 
     def deny(self, key: str, by: str, fatal: Reason | None) -> Process:
         """To Denied. From Pended that is a person's word, from In Process the end of the work; both need a fatal
-        message, whose text is AUT-17. Raises Missing without one."""
+        message, whose text is AUT-17. Raises Needed without one."""
         if fatal is None or not fatal.text.strip():
-            raise Missing("a denial needs a fatal message: say why")
+            raise Needed("a denial needs a fatal message: say why")
 
         def work(connection: Connection, process: Stored) -> None:
             processes.say(connection, process.id, (FATAL, fatal.code, fatal.text), "user", self._now())
@@ -124,25 +124,25 @@ class Desk:
     def unfinalize(self, key: str, by: str, reason: str) -> Process:
         """A new version, in Changed. What was approved last holds until the new version is decided."""
         if not reason.strip():
-            raise Missing("AUT-IP-AUTI-015: to un-finalize needs a reason")
+            raise Needed("AUT-IP-AUTI-015: to un-finalize needs a reason")
         with self._engine.begin() as connection:
             process = self._process(connection, key, by)
             return self._anew(connection, process, by, reason, moved(process.state, Event.UNFINALIZE)).state
 
     def extend(self, key: str, by: str, days: float, reason: str, most_days: float = 14) -> int:
-        """More time for an open request, in microseconds since 1970 when it is due now. Raises Missing without a
+        """More time for an open request, in microseconds since 1970 when it is due now. Raises Needed without a
         reason, and for more than `most_days` beyond the first due time."""
         with self._engine.begin() as connection:
             process = self._process(connection, key, by)
             until = (process.extended_to or process.due_at) + int(days * _DAY)
             if process.state not in OPEN:
-                raise Missing(f"a request that is {process.state} has no time to extend")
+                raise Needed(f"a request that is {process.state} has no time to extend")
             if not reason.strip() or days <= 0:
-                raise Missing("an extension needs a reason, and a number of days")
+                raise Needed("an extension needs a reason, and a number of days")
             if until > process.due_at + int(most_days * _DAY):
-                raise Missing(f"a request can not be extended by more than {most_days:g} days in all")
+                raise Needed(f"a request can not be extended by more than {most_days:g} days in all")
             processes.change(connection, process, {"extended_to": until})
-            processes.record(connection, process.id, (process.state, "extend", process.state), self._now(), by, reason)
+            self._recorded(connection, process, (process.state, "extend", process.state), by, reason)
             return until
 
     def show(self, key: str) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class Desk:
             if work is not None:
                 work(connection, process)
             processes.change(connection, process, {"state": str(after)})
-            processes.record(connection, process.id, (process.state, event, after), self._now(), by, reason)
+            self._recorded(connection, process, (process.state, event, after), by, reason)
             return after
 
     def _decide(
@@ -200,8 +200,17 @@ class Desk:
                 values |= {"decided_at": self._now(), "in_force": int(after is Process.APPROVED)}
                 run(connection, "UPDATE process SET in_force = 0 WHERE key = {p} AND is_last = 0", (process.key,))
             processes.change(connection, process, values)
-            processes.record(connection, process.id, (process.state, event, after), self._now(), by, said.reason)
+            self._recorded(connection, process, (process.state, event, after), by, said.reason)
             return after
+
+    def _recorded(
+        self, connection: Connection, process: Stored, step: tuple[str, str, str], by: str, reason: str
+    ) -> None:
+        """Writes history and audit log, as the last that is done."""
+        now, (before, event, after) = self._now(), step
+        processes.record(connection, process.id, step, now, by, reason)
+        detail = {"version": process.version, "from": str(before), "to": str(after), "reason": reason}
+        audit.write(connection, by, f"request.{event}", process.key, detail, now)
 
     def _filled(self, said: Decided, process: Stored) -> Decided:
         day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._now())).date()
@@ -262,7 +271,7 @@ class Desk:
         )  # fmt: skip
         new = processes.insert(connection, new)
         event = "create" if after is Process.ENTRY else Event.UNFINALIZE
-        processes.record(connection, new.id, (process.state, event, after), now, by, reason)
+        self._recorded(connection, new, (process.state, event, after), by, reason)
         return new
 
     def _clocks(self, name: str) -> Clocks:

@@ -85,7 +85,15 @@ class Forbidden(UserError):
 
 
 class Missing(UserError):
-    """There is nothing of that key to work on, or something that the event needs was not said."""
+    """There is nothing of that key to work on."""
+
+
+class Needed(Missing):
+    """Something that the event needs was not said, or can not be said."""
+
+
+class Overtaken(Missing):
+    """Somebody else changed the request since it was looked at."""
 
 
 def allowed(state: Process) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
 
-from hl7auth.domain.process import Event, Missing, Process
+from hl7auth.domain.process import Event, Overtaken, Process
 from hl7auth.store.deliveries import run
 
 _COLUMNS = (
@@ -82,6 +82,12 @@ def read_decided(connection: Connection, start: int, end: int) -> list[Stored]:
     return [_stored(row) for row in run(connection, sql, (start, end))]
 
 
+def read_denied_versions(connection: Connection) -> set[tuple[str, int]]:
+    """Key and version of what was denied and un-finalized then."""
+    rows = run(connection, "SELECT key, version FROM process WHERE is_last = 0 AND state = 'Denied'", ())
+    return {(row.key, row.version) for row in rows}
+
+
 def who_asked(connection: Connection, key: str) -> Row[Any] | None:
     """Document, id and channel of the message that asked last."""
     return run(connection, _ASKED, (key,)).first()
@@ -96,11 +102,11 @@ def insert(connection: Connection, new: Stored) -> Stored:
 
 
 def change(connection: Connection, before: Stored, values: Mapping[str, Any]) -> None:
-    """Sets columns of a version. Raises Missing where somebody else changed it since it was read."""
+    """Sets columns of a version. Raises Overtaken where somebody else changed it since it was read."""
     sets = ", ".join(f"{name} = {{p}}" for name in values)
     sql = f"UPDATE process SET {sets}, row_version = row_version + 1 WHERE id = {{p}} AND row_version = {{p}}"
     if not run(connection, sql, (*values.values(), before.id, before.row_version)).rowcount:
-        raise Missing("somebody else has just changed this request; look at it again")
+        raise Overtaken("somebody else has just changed this request; look at it again")
 
 
 def record(

@@ -60,6 +60,18 @@ def test_a_persons_mistake_is_one_sentence(url: str, words: tuple[str, ...], sai
     assert len(ran.err.splitlines()) == 1
 
 
+def test_the_figures_tell_their_policy(url: str) -> None:
+    run("decide", "submit", KEY, database=url)
+    run("decide", "deny", KEY, "--reason", "not covered", database=url)
+    shown = run("decide", "show", KEY, "--format", "json", database=url).document
+    year = shown["decided"][:4]
+    told = run("figures", year, database=url).out
+    assert "denied: 1 of 1 (100.0 %)" in told
+    assert "How it is counted" in told
+    assert run("figures", year, "--format", "json", database=url).document["all"]["standard"]["decided"] == 1
+    assert run("figures", "10000", database=url).code == 2
+
+
 def test_the_rest_of_the_moves_by_command(url: str) -> None:
     assert run("decide", "submit", KEY, database=url).out == f"{KEY}: In Process\n"
     assert run("decide", "pend", KEY, "--reason", "papers", database=url).code == 0

@@ -19,6 +19,7 @@ from hl7auth.flow.destination import Destination
 from hl7auth.flow.replies import Replies
 from hl7auth.store import (  # noqa: F401 - so that their tables are made
     delivery_table,
+    desk_table,
     forward_table,
     link_table,
     process_table,

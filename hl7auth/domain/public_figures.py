@@ -1,0 +1,83 @@
+"""The yearly public figures about decisions (CMS-0057-F), from what the desk decided.
+
+Imports domain only.
+
+Rates are exact in per cent to a tenth; times in hours. A figure of nothing is null and never 0.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+from hl7auth.domain.crosswalk import GRANTING, Decision
+
+POLICY = (
+    "A request counts in the year (UTC) in which it was decided; one that was un-finalized counts for each decision.",
+    "Approved are certified in total, in part and modified, and 'no action required'; in part and modified are shown "
+    "apart as well.",
+    "Cancelled requests are shown apart and are in no rate.",
+    "Approved after appeal is a request that was denied, un-finalized, and approved then.",
+    "Extended and approved is an approval of a request whose time was extended.",
+    "Times run from the receipt of the first message that asked, or from the un-finalizing, to the decision.",
+    "Expedited is what its sender says in RF1-2, by the clocks of the channel.",
+)
+_HOUR = 3_600_000_000
+
+
+class Ended(NamedTuple):
+    """A version of a request that was decided. Times in microseconds; `appealed`: the version before was denied."""
+
+    decision: Decision
+    expedited: bool
+    received_at: int
+    decided_at: int
+    due_at: int
+    extended: bool
+    appealed: bool
+    payor: str
+
+
+def figures(year: int, ended: Iterable[Ended]) -> dict[str, Any]:
+    """All figures of a year, for all payors and for each, with the policy by which they were made."""
+    rows = list(ended)
+    payors = sorted({each.payor for each in rows})
+    return {
+        "year": year,
+        "all": _of(rows),
+        "payors": {payor: _of([each for each in rows if each.payor == payor]) for payor in payors},
+        "policy": list(POLICY),
+    }
+
+
+def _of(rows: Sequence[Ended]) -> dict[str, Any]:
+    standard = [each for each in rows if not each.expedited]
+    return {"standard": _group(standard), "expedited": _group([each for each in rows if each.expedited])}
+
+
+def _group(rows: Sequence[Ended]) -> dict[str, Any]:
+    final = [each for each in rows if each.decision in GRANTING or each.decision is Decision.NOT_CERTIFIED]
+    approved = [each for each in final if each.decision in GRANTING]
+    counts: Mapping[str, int] = {
+        "approved": len(approved),
+        "denied": len(final) - len(approved),
+        "approved_after_appeal": sum(each.appealed for each in approved),
+        "extended_and_approved": sum(each.extended for each in approved),
+        "approved_in_part": sum(each.decision is Decision.CERTIFIED_PARTIAL for each in approved),
+        "approved_modified": sum(each.decision is Decision.MODIFIED for each in approved),
+    }
+    hours = [(each.decided_at - each.received_at) / _HOUR for each in final]
+    return {
+        "decided": len(final),
+        **{name: {"count": count, "percent": _percent(count, len(final))} for name, count in counts.items()},
+        "cancelled": sum(each.decision is Decision.CANCELLED for each in rows),
+        "late": sum(each.decided_at > each.due_at for each in final),
+        "hours_average": round(mean(hours), 2) if hours else None,
+        "hours_median": round(median(hours), 2) if hours else None,
+    }
+
+
+def _percent(count: int, whole: int) -> str | None:
+    if not whole:
+        return None
+    return str((Decimal(count) * 100 / whole).quantize(Decimal("0.1"), ROUND_HALF_EVEN))
