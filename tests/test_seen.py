@@ -139,6 +139,9 @@ def test_it_is_ready_while_the_database_is_there(tmp_path: Path) -> None:
         values = metrics(port)
         assert values["hl7auth_database_up",] == 0
         assert not [name for name, *_ in values if name.startswith("hl7auth_queue")]
+        away.rename(engine.database)
+        until(port, lambda it: it["ready"]["database"])
+        assert get(port, "/readyz")[0] == 200
 
 
 def test_status_asks_the_engine_or_else_the_database(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def decide_batch(plan: Plan, taken: Taken) -> Outcome:
 
 def _lines(plan: Plan, taken: Taken, replies: str) -> Iterator[bytes]:
     number = 0
-    if taken.file:
+    is_file = bool(taken.file or not taken.groups)  # a trailer alone is answered too
+    if is_file:
         yield _head(plan, "FHS", taken.file, plan.reply_ids[0])
     for number, group in enumerate(taken.groups, 1):
         if group.header or not taken.file or group.members:
@@ -76,7 +77,7 @@ def _lines(plan: Plan, taken: Taken, replies: str) -> Iterator[bytes]:
         told = list(_replies(plan, group, replies))
         yield from told
         yield _tail("BTS", len(told), _summary(group), plan.delimiters)
-    if taken.file:
+    if is_file:
         yield _tail("FTS", number, "; ".join(taken.faults), plan.delimiters)
 
 

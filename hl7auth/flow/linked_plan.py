@@ -16,7 +16,7 @@ from hl7auth.steps.run import Shaped
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.message import Message, parse
 
-_NUMBER = re.compile(r"-1|\+?\d{1,15}", re.ASCII)
+_NUMBER = re.compile(r"-1|\d{1,15}", re.ASCII)
 
 
 def plan_linked(
@@ -79,7 +79,6 @@ def _with_parts(planned: Plan, message: Message, new_id: Callable[[], int], shap
 
 
 def _with_number(planned: Plan, text: str, *, required: bool) -> Plan:
-    text = text.strip()
     if not text and not required:
         return planned
     where = Location("MSH", 1, 13)

@@ -20,10 +20,11 @@ from hl7auth.net.courier import Courier
 from hl7auth.net.intake import Intake, Timer
 from hl7auth.observe import now
 from hl7auth.steps.run import Shaped
-from hl7auth.wire.batch import objection, pieces
+from hl7auth.wire.batch import begins_batch, objection, pieces
 from hl7auth.wire.framing import Frame
 
-HEADS = (b"FHS", b"BHS", b"BTS", b"FTS")
+LONGEST_HEAD = 4_096
+"""Bytes of FHS or BHS that are read: what one says is told back, and kept as long as its batch is open."""
 
 WINDOW = 64
 """Messages of one batch under way: enough to fill commits, few enough for the other connections."""
@@ -172,7 +173,7 @@ class Batches:
         return bool(self._file or self._groups)
 
     def _is_of_batch(self, received: Frame) -> bool:
-        return not received.refused and (self._is_open or received.payload.startswith(HEADS))
+        return not received.refused and (self._is_open or begins_batch(received.payload))
 
     def _forget(self) -> None:
         self._file = self._version = ""
@@ -213,10 +214,8 @@ class Batches:
             return False
         self._lines.append(line)
         self._bytes += len(line)
-        if name == b"FHS":
-            self._file = line.decode("latin_1")
-        elif name == b"BHS":
-            self._groups.append(_Open(line.decode("latin_1")))
+        if name in (b"FHS", b"BHS"):
+            self._head(name, line)
         else:
             self._trailer(name, line)
         if rest:
@@ -224,9 +223,22 @@ class Batches:
         self._is_too_large()
         return True
 
+    def _head(self, name: bytes, line: bytes) -> None:
+        """FHS or BHS; of one that is too long only the delimiters are kept."""
+        is_long = len(line) > LONGEST_HEAD
+        text = line[: 10 if is_long else None].decode("latin_1")
+        faults = [f"{text[:3]} is longer than {LONGEST_HEAD} bytes and was not read"] if is_long else []
+        if name == b"FHS":
+            self._file = text
+            self._faults += faults
+        else:
+            self._groups.append(_Open(text))
+            self._groups[-1].faults += faults
+
     def _trailer(self, name: bytes, line: bytes) -> None:
         if name == b"FTS":
-            fault = objection(line, len(self._groups))
+            alone = "" if self._is_open else "FTS came without FHS, and without a batch before it"
+            fault = alone or objection(line, len(self._groups))
             self._faults += [fault] if fault else []
             self._ending = True
             return

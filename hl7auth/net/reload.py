@@ -161,7 +161,7 @@ class Reloader:
 
     def _record(self, channels: Sequence[Channel]) -> None:
         """Messages name the version that they run under: it is stored before the first of them."""
-        engine = open_database(self._database)
+        engine = open_database(self._database, create=False)
         try:
             keep_versions(engine, channels, now())
         finally:
@@ -197,7 +197,7 @@ class Reloader:
         return "; ".join(f"{each.place}: {each.key}: {each.text}" for each in doubts if each.fails)
 
     def _stranded(self, served: Mapping[str, Channel]) -> Mapping[str, int]:
-        engine = open_database(self._database)
+        engine = open_database(self._database, create=False)
         try:
             known = {full_name(each.name, name) for each in served.values() for name in each.file.destinations}
             with engine.execution_options(reads_only=True).connect() as connection:

@@ -14,6 +14,7 @@ _CAPTURE = re.compile(rb"\x0b(?:\xef\xbb\xbf)?(?:MSH|FHS|BHS)|\x1c(?:[\r\n]|\Z)"
 # A line that begins a message, or one of the batch protocol's own
 _HEAD = rb"[ \t]*(MSH(?=[^\w\s])|(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z))"
 _FIRST_HEAD, _NEXT_HEAD = re.compile(_HEAD), re.compile(rb"[\r\n]" + _HEAD)
+_BATCH_HEAD = re.compile(rb"(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z)")
 _LINE_END = re.compile(rb"\r\n?|\n")
 _BLANK = b"\r\n\x00 \t"
 _LONGEST_HEAD = 80
@@ -88,6 +89,11 @@ def objection(line: bytes, found: int) -> str:
     things = "messages" if name == "BTS" else "batches"
     shown = "".join(char if char.isprintable() else "?" for char in said[:20].decode("ascii", "replace"))
     return f"{name}-1 says {shown} {things}, {found} found"
+
+
+def begins_batch(data: bytes) -> bool:
+    """True for a frame whose first line is one of the batch protocol's own."""
+    return _BATCH_HEAD.match(data) is not None
 
 
 def pieces(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -99,7 +99,7 @@ def test_the_link_is_always_answered(modes: tuple[str, str]) -> None:
     assert [line[:6] for line in told(outcome)] == ["MSA|CA" if modes[0] == "AL" else "MSA|AA"]
 
 
-@pytest.mark.parametrize("number", ["-2", "x", "1.5", "9" * 16, "\u0663"])
+@pytest.mark.parametrize("number", ["-2", "x", "1.5", "9" * 16, "\u0663", "+3", " 4", "4 ", " "])
 def test_what_is_no_sequence_number_is_refused(number: str) -> None:
     (outcome,) = tried(sent(number, "C"))
     assert (outcome.disposition, [each.rule for each in outcome.findings]) == (

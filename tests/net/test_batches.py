@@ -267,6 +267,31 @@ def test_a_batch_that_is_too_large_says_what_was_applied_and_ends_the_connection
     assert transport.disconnecting
 
 
+def test_a_trailer_of_nothing_is_answered_in_a_sentence(make: MakeBench) -> None:
+    (reply,) = said(make(batches="take"), b"FTS|0\r")
+    assert [line.split("|", 2)[0] for line in lines(reply)] == ["FHS", "FTS"]
+    assert lines(reply)[-1] == "FTS|0|FTS came without FHS, and without a batch before it"
+
+
+def test_what_only_looks_like_a_batch_is_a_message_that_is_none(make: MakeBench) -> None:
+    bench = make(batches="take")
+    (reply,) = said(bench, b"BHSaaaaa")
+    assert reply.startswith("MSH|")
+    assert "MSA|AR|" in reply
+    assert [row[2] for row in stored(bench)] == ["refused"]
+
+
+def test_a_header_without_end_is_neither_read_nor_told_back(make: MakeBench) -> None:
+    long = f"BHS|^~\\&|EHR|NORTH|{'P' * batches.LONGEST_HEAD}|SOUTH|20260301||day||B1\r"
+    (reply,) = said(make(batches="take"), batch(*three(), count="3", head=long))
+    assert lines(reply)[1:4] == ["AA C0", "AA C1", "AA C2"]
+    assert (
+        lines(reply)[-1]
+        == f"BTS|4|3 messages: 3 accepted; BHS is longer than {batches.LONGEST_HEAD} bytes and was not read"
+    )
+    assert "PPP" not in reply
+
+
 def test_many_empty_batches_are_bounded_too(make: MakeBench) -> None:
     bench = bounded(make(batches="take"), messages=50)
     connection, transport = bench.open()
