@@ -102,11 +102,10 @@ class Batches:
 
     def __init__(self, owner: Owner, channel: Channel, intake: Intake, queue: Queue, courier: Courier) -> None:
         self._owner = owner
-        self._channel = channel
         self._intake = intake
         self._queue = queue
         self._courier = courier
-        self._bounds = channel.file.protocol.batch
+        self._newest = channel
         self._frames: deque[Frame] = deque()
         self._frame = Frame(b"")
         self._items: Iterator[tuple[bytes, bytes, bytes]] = iter(())
@@ -119,6 +118,12 @@ class Batches:
         self._messages = self._bytes = 0
         self._file = self._version = ""
         self._forget()
+
+    def become(self, channel: Channel) -> None:
+        """The channel goes on as another version; a batch that is open ends under the one that it began under."""
+        self._newest = channel
+        if not (self._is_open or self._busy):
+            self._forget()
 
     def takes(self, received: Frame) -> bool:
         """True for a frame that belongs to a batch, or comes behind one that is being worked off."""
@@ -176,6 +181,7 @@ class Batches:
         return not received.refused and (self._is_open or begins_batch(received.payload))
 
     def _forget(self) -> None:
+        self._channel, self._bounds = self._newest, self._newest.file.protocol.batch
         self._file = self._version = ""
         self._groups: list[_Open] = []
         self._faults: list[str] = []

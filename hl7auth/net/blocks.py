@@ -63,6 +63,11 @@ class Blocks:
         self._batches = Batches(self, channel, intake, queue, self._courier) if agreed.batches == "take" else None
         self._came_whole: deque[bool] = deque()
 
+    def become(self, channel: Channel) -> None:
+        """The channel goes on as another version, with the same agreement on what a block is."""
+        if self._batches is not None:
+            self._batches.become(channel)
+
     def takes(self, received: Frame) -> bool:
         """True for a block that is no message by itself, or is taken care of here."""
         if not received.payload:

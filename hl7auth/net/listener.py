@@ -177,9 +177,11 @@ class MllpConnection(Protocol):
                 self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
 
-    def reframe(self) -> None:
-        """What comes from now on is framed as the channel says now."""
-        self._deframer.reframe(self._owner.channel.file.framing.max_bytes, self._owner.channel.file.framing.lenient)
+    def become(self, channel: Channel) -> None:
+        """What comes from now on is framed as the channel says now, and so are batches that begin from now on."""
+        self._deframer.reframe(channel.file.framing.max_bytes, channel.file.framing.lenient)
+        if self._blocks is not None:
+            self._blocks.become(channel)
 
     def _close_if_answered(self) -> None:
         if not self._pending and not self._received:
@@ -364,17 +366,19 @@ class MllpFactory(Factory):
         self.queue.submit(sender, received)
 
     def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
-        """Goes on under another version of the channel. Where blocks are more than messages connections end, answered:
-        what a batch or a commit is was agreed upon for as long as they last. So they do where others answer now, or no
+        """Goes on under another version of the channel. Where batches or commit blocks begin or cease connections end,
+        answered: what a block is was agreed upon for as long as they last. So they do where others answer now, or no
         longer."""
-        in_blocks = self.frames or channel.file.protocol.frames
+        before, after = self.channel.file.protocol, channel.file.protocol
+        other_blocks = (before.batches, before.commit_blocks) != (after.batches, after.commit_blocks)
         other_answers = bool(asked(self.channel)) != bool(asked(channel))
         self._agree(channel)
         self.queue = queue or self.intake
         for connection in list(self.connections):
-            connection.reframe()
-            if in_blocks or other_answers:
+            if other_blocks or other_answers:
                 connection.close_when_answered()
+            else:
+                connection.become(channel)
 
     def _agree(self, channel: Channel) -> None:
         self.channel = channel

@@ -12,7 +12,7 @@ from hl7auth.net import batches
 from hl7auth.wire.ack import read_msa
 from hl7auth.wire.batch import split
 from hl7auth.wire.framing import Deframer, frame
-from tests.engine import request
+from tests.engine import channel, request
 from tests.net.test_listener import Bench, MakeBench, Transport
 
 FHS = "FHS|^~\\&|EHR|NORTH|PAYER|SOUTH|20260301||day.hl7||F1\r"
@@ -326,6 +326,60 @@ def test_one_batch_keeps_no_other_connection_waiting(make: MakeBench) -> None:
     settle(bench)
     assert bench.intake.waiting == 0
     assert batches.WINDOW < 200
+
+
+def test_an_open_batch_ends_under_the_version_it_began_under_and_its_connection_stays(
+    make: MakeBench, tmp_path: Path
+) -> None:
+    bench = make(batches="take")
+    connection, transport = bench.open()
+    connection.dataReceived(frame(BHS.encode() + three()[0]))
+    settle(bench)
+    before = bench.factory.channel
+    bench.factory.become(channel(tmp_path, batches="take", replies="errors"))
+    assert bench.factory.channel.version != before.version
+    connection.dataReceived(frame(BAD) + frame(b"BTS|2\r"))
+    settle(bench)
+    connection.dataReceived(frame(batch(three()[1], BAD, count="2", head=BHS.replace("B1", "B2"))))
+    settle(bench)
+    first, second = replies(transport)
+    assert lines(first)[1:] == ["AA C0", "AE BAD", "BTS|2|2 messages: 1 accepted, 1 refused"]
+    assert lines(second)[1:] == ["AE BAD", "BTS|1|2 messages: 1 accepted, 1 refused"]
+    assert not transport.disconnecting
+    bench.journal.close()
+    with bench.journal._engine.connect() as store:
+        sql = "SELECT channel_version FROM message WHERE disposition = 'batch' ORDER BY id"
+        versions = [row[0] for row in store.exec_driver_sql(sql)]
+    assert versions == [before.version, bench.factory.channel.version]
+
+
+def test_a_batch_under_way_goes_on_while_its_channel_changes(make: MakeBench, tmp_path: Path) -> None:
+    bench = make(batches="take")
+    connection, transport = bench.open()
+    count = batches.WINDOW + 20
+    data = batch(*[request(f"M{number}") for number in range(count)], count=str(count))
+    connection.dataReceived(frame(data) + frame(request("AFTER")))
+    assert bench.intake.waiting
+    bench.intake.plan_waiting()
+    bench.factory.become(channel(tmp_path, batches="take", title="Another"))
+    settle(bench)
+    first, second = replies(transport)
+    assert lines(first)[-1] == f"BTS|{count}|{count} messages: {count} accepted"
+    assert lines(second) == ["AA AFTER"]
+    assert not transport.disconnecting
+
+
+def test_connections_end_answered_where_batches_are_no_longer_taken(make: MakeBench, tmp_path: Path) -> None:
+    bench = make(batches="take")
+    connection, transport = bench.open()
+    connection.dataReceived(frame(BHS.encode() + three()[0]))
+    settle(bench)
+    bench.factory.become(channel(tmp_path))
+    settle(bench)
+    (reply,) = replies(transport)
+    assert lines(reply)[1] == "AA C0"
+    assert "the connection was closed before the trailer" in lines(reply)[-1]
+    assert transport.disconnecting
 
 
 _PIECES = st.lists(

@@ -8,7 +8,7 @@ import pytest
 from hl7auth.net import courier
 from hl7auth.store.database import open_database
 from hl7auth.wire.framing import frame
-from tests.engine import request
+from tests.engine import channel, request
 from tests.net.test_batches import BHS, batch, lines, makers, replies, settle, three
 from tests.net.test_listener import MakeBench
 
@@ -49,6 +49,20 @@ def test_the_next_reply_waits_for_the_commit_of_the_one_before(make: MakeBench) 
     connection.dataReceived(frame(ACK) + frame(ACK))
     bench.settle()
     assert shown(replies(transport)) == ["ACK", "CA A", "AA A"]  # what was not asked for is no message
+
+
+def test_a_change_of_the_channel_loses_no_commit_and_no_connection(make: MakeBench, tmp_path: Path) -> None:
+    bench = make(commit_blocks="true")
+    connection, transport = bench.open()
+    connection.dataReceived(frame(request("A", modes=BOTH)) + frame(request("B")))
+    bench.intake.plan_waiting()
+    bench.factory.become(channel(tmp_path, commit_blocks="true", title="Another"))
+    bench.settle()
+    assert shown(replies(transport)) == ["ACK", "CA A", "ACK"]
+    connection.dataReceived(frame(ACK) + frame(ACK) + frame(ACK) + frame(request("C")))
+    bench.settle()
+    assert shown(replies(transport)) == ["ACK", "CA A", "ACK", "AA A", "AA B", "ACK", "AA C"]
+    assert not transport.disconnecting
 
 
 def test_a_reply_that_is_not_taken_is_sent_again_a_few_times(make: MakeBench) -> None:
