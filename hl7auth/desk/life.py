@@ -225,6 +225,9 @@ class Desk:
         return self._begun(connection, stored, by) if process is None else self._followed(connection, process)
 
     def _begun(self, connection: Connection, key: str, by: str) -> Stored:
+        lock_writers(connection)
+        if (begun := processes.read_last(connection, key)) is not None:
+            return self._followed(connection, begun)  # by somebody else, just now
         asked = processes.who_asked(connection, key)
         running = clocks_of_keys(connection, [key], self._now(), self._clocks).get(key)
         if asked is None or running is None:
