@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome, decide
-from hl7auth.flow.intake import Plan
+from hl7auth.flow.intake import Plan, plan
 from hl7auth.flow.linked_plan import plan_linked
 from hl7auth.flow.repeating import as_second, replayer
 from hl7auth.flow.shaping import shape_frame
@@ -51,7 +51,7 @@ def planned(
         channel, peer = channel.for_answers(), piece.peer
     try:
         shaped = shape_frame(piece.raw, channel, runner) if channel.file.steps else None
-        found = plan_linked(piece.raw, channel, at, new_id, (), peer, shaped)
+        found = (plan_linked if _links(channel) else plan)(piece.raw, channel, at, new_id, (), peer, shaped)
     except Exception:
         log("replay.failed", "a message could not be processed", level=logging.ERROR, error=True)
         return Unplanned("it could not be processed", skipped=False)
@@ -61,6 +61,11 @@ def planned(
     if link is not None and (link.part is not None or (link.number is not None and link.number <= 0)):
         return Unplanned(_NO_PART if link.part is not None else _NO_LINK)
     return found._replace(link=None)
+
+
+def _links(channel: Channel) -> bool:
+    """Do messages of a channel depend on one another? Else they are read once, and not twice."""
+    return channel.file.protocol.joins or channel.file.protocol.sequence != "ignore"
 
 
 class Judge:

@@ -39,7 +39,7 @@ _MEANWHILE = "it was applied meanwhile"
 class ToChannels:
     """Brings messages to the channels that their items name. Their bytes stay as they are."""
 
-    at_once = 500
+    at_once = 250
     tries: tuple[State, ...] = (State.WAITING,)
 
     def __init__(self, engine: Engine, channels: Mapping[str, Channel], runners: Mapping[str, Runner]) -> None:
