@@ -26,3 +26,6 @@ CLOSE_SECONDS = 10.0
 
 DISCARD_LIMIT = 4
 """A sender that goes on for so many times the largest message without an end block will never come to one."""
+
+NO_MESSAGE = frozenset({b"", b"\x06", b"\x15"})
+"""An empty block, and the commit blocks of MLLP release 2: to answer them would start a loop."""

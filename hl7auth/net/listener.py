@@ -31,9 +31,6 @@ from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
 from hl7auth.wire.framing import Deframer, Frame, frame
 
-#: An empty block, and the commit blocks of MLLP release 2: no messages, and to answer them would start a loop
-_NO_MESSAGE = frozenset({b"", b"\x06", b"\x15"})
-
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
 class MllpConnection(Protocol):
@@ -61,8 +58,7 @@ class MllpConnection(Protocol):
             self._wire.abortConnection()
             return
         self._wire.setTcpNoDelay(True)
-        # A reply nearly always fits into the socket: sending it at once spares a turn of the reactor. What does not fit
-        # stays with the transport, and so does a failure: the reactor meets it again and ends the connection.
+        # sending at once spares a turn of the reactor; what does not fit, or fails, the transport meets again itself
         self._send_now = getattr(self.transport, "doWrite", None)
         self._wire.registerProducer(self, True)
         self._expect_message()
@@ -219,7 +215,7 @@ class MllpConnection(Protocol):
     def _submit(self, received: Frame) -> None:
         if self._blocks is not None and self._blocks.takes(received):
             return
-        if received.payload not in _NO_MESSAGE:
+        if received.payload not in bounds.NO_MESSAGE:
             self.submit(received)
 
     def submit(self, received: Frame) -> None:
