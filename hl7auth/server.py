@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_folder import ChannelFolder
+from hl7auth.net.alerts_again import AlertsAgain
 from hl7auth.net.alone import Server
 from hl7auth.net.beside import Beside, listening_socket
 from hl7auth.net.collector import calm_the_collector
@@ -134,7 +135,8 @@ def run(  # noqa: PLR0913 - all that a process is put together of
         wanted(reactor, channel)
         check_tls(channel)
 
-    reloader = Reloader(reactor, again.folder, database, program, check)
+    alerts = AlertsAgain(again.folder.path, outside.alerts, again.folder.environment)
+    reloader = Reloader(reactor, again.folder, database, program, check, alerts)
     _run(reactor, program, Ears(reactor, reloader, again.control), beside)
 
 

@@ -36,7 +36,7 @@ class ChannelFolder:
 
     def __init__(self, folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> None:
         self.path = folder or shipped("channels")
-        self._environment = environment
+        self.environment = environment
         self._read: dict[Path, _Read] = {}
 
     def load(self) -> list[Channel]:
@@ -65,10 +65,10 @@ class ChannelFolder:
         try:
             said = blake2b(path.read_bytes()).digest()
         except OSError:
-            return load_channel(path, self._environment, editions)  # which says what is wrong
+            return load_channel(path, self.environment, editions)  # which says what is wrong
         read = self._read.get(path)
         if read is None or read.said != said or not _is_of_today(read.channel, editions):
-            self._read[path] = read = _Read(said, load_channel(path, self._environment, editions))
+            self._read[path] = read = _Read(said, load_channel(path, self.environment, editions))
         return read.channel
 
 

@@ -70,6 +70,10 @@ class Watch:
                 found.append(event)
         return found
 
+    def become(self, rules: Iterable[Rule]) -> None:
+        """Goes on by other rules: what is open stays open, and how long something has been so is still known."""
+        self._rules = {rule.name: rule for rule in rules}
+
     def forget(self, subjects: Iterable[Key], now: int) -> list[Event]:
         """Ends the incidents that nobody looks at any more; `subjects` are those that somebody does."""
         watched = set(subjects)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from hl7auth.errors import UserError
-from hl7auth.flow.alert import Alerts
+from hl7auth.flow.alert import Alerts, Target
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import Figures
 from hl7auth.flow.incident import Event, Watch
@@ -34,20 +34,18 @@ class Alarm:
     """The alerts of one engine."""
 
     def __init__(self, alerts: Alerts, database: str, now: Callable[[], int], later: Later) -> None:
-        def done(told: Told) -> None:
-            later(lambda: self._heard(told))
-
         self._alerts = alerts
         self._database = database
         self._now = now
+        self._later = later
         self._reader = Reader(alerts)
         self._watch: Watch | None = None
         self._last: Mapping[str, int] = {}
         self._unwritten: list[Event] = []
         self._told: list[Told] = []
-        self._queued: set[int] = set()
+        self._queued: dict[int, str] = {}
         self._away = False
-        self._tellers = {name: Teller(name, target, now, done) for name, target in alerts.file.notify.items()}
+        self._tellers = {name: self._teller(name, target) for name, target in alerts.file.notify.items()}
 
     def look(self, figures: Figures, certificates: Mapping[str, int]) -> None:
         """Finds out what began and ended."""
@@ -78,10 +76,29 @@ class Alarm:
         if self._watch is not None:
             self._forget(self._watch, self._now())
 
+    def become(self, alerts: Alerts) -> None:
+        """Goes on by other rules. Who is told as before goes on with what waits; what waits for others is told anew."""
+        before, after = self._alerts.file.notify, alerts.file.notify
+        for name in [name for name in before if before[name] != after.get(name)]:
+            self._tellers.pop(name).stop()
+            self._queued = {notice: target for notice, target in self._queued.items() if target != name}
+        for name in after.keys() - self._tellers.keys():
+            self._tellers[name] = self._teller(name, after[name])
+        self._alerts, self._reader = alerts, Reader(alerts)
+        if self._watch is not None:
+            self._watch.become(alerts.file.rules)
+            self._forget(self._watch, self._now())
+
     def stop(self) -> None:
         """Tells no more."""
         for teller in self._tellers.values():
             teller.stop()
+
+    def _teller(self, name: str, target: Target) -> Teller:
+        def done(told: Told) -> None:
+            self._later(lambda: self._heard(told))
+
+        return Teller(name, target, self._now, done)
 
     def _begin(self, figures: Figures) -> Watch | None:
         """What was open and untold when the engine ended; nothing yet while the database does not say."""
@@ -100,7 +117,10 @@ class Alarm:
         """Nothing is watched any more that no rule is about."""
         rules = self._alerts.file.rules
         watched = [(rule.name, subject) for rule in rules for subject in self._alerts.subjects(rule)]
-        self._unwritten += watch.forget(watched, at)
+        events = watch.forget(watched, at)
+        for event in events:
+            _log(event)
+        self._unwritten += events
         self._write()
 
     def _heard(self, told: Told) -> None:
@@ -123,13 +143,14 @@ class Alarm:
             self._tell_unwritten()
             return
         self._away = False
-        self._queued -= {told.notice_id for told in self._told}
+        for told in self._told:
+            self._queued.pop(told.notice_id, None)
         self._unwritten, self._told = [], []
         for notice in notices:
             teller = self._tellers.get(notice.target)
             if notice.id in self._queued:
                 continue
-            self._queued.add(notice.id)
+            self._queued[notice.id] = notice.target
             if teller is None:  # it is no longer in the file
                 self._told.append(Told(notice.id, 0))
             else:
@@ -138,7 +159,8 @@ class Alarm:
     def _tell_unwritten(self) -> None:
         for at, event in enumerate(self._unwritten):
             for target in self._tellers if event.notify is None else event.notify:
-                self._tellers[target].tell(0, event)
+                if target in self._tellers:
+                    self._tellers[target].tell(0, event)
             self._unwritten[at] = event._replace(notify=())
 
     @contextmanager

@@ -6,6 +6,7 @@ Imports flow, net and observe only.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hl7auth.flow.alert import Alerts
 from hl7auth.flow.change import Change
 from hl7auth.flow.channel import Channel
 from hl7auth.net.board import SPARE, batch_figures, channel_figures
@@ -36,6 +37,8 @@ class Server:
         writers: bool = False,
     ) -> None:
         self._announce = announce
+        self._reactor = reactor
+        self._database = database
         self._size = len(channels) + SPARE
         numbered = dict(enumerate(channels))
         self._service = Service(numbered, self._size, database, reactor, migrate=migrate, writers=writers)
@@ -95,7 +98,16 @@ class Server:
         if new:
             self._announce(listening(change.after, port.it))
 
-    def renew_certificates(self) -> bool:
+    async def watch(self, alerts: Alerts | None) -> None:
+        """These are the alerts from now on; None for no alerts."""
+        if self._seen is not None:
+            self._seen.watches(alerts)
+        elif alerts is not None:
+            channels = list(self.channels.values())
+            self._seen = Seen(self._reactor, self._database, self._sources(), channels, Outside(alerts=alerts))
+            await self._seen.start()
+
+    async def renew_certificates(self) -> bool:
         """Reads all certificates anew, for connections from now on; False where some are wrong: those stay.
 
         Without it they are looked at now and then, when somebody connects.

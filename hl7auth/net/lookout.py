@@ -104,6 +104,22 @@ class Lookout:
 
         self._jobs.put(job)
 
+    def watches(self, alerts: Alerts | None) -> None:
+        """These are the alerts from now on; None for no alerts. What is open stays open where it is still watched."""
+
+        def job() -> None:
+            self._tick_seconds = TICK_SECONDS if alerts is None else alerts.file.every_seconds
+            if alerts is None:
+                if self._alarm is not None:
+                    self._alarm.stop()
+                self._alarm = None
+            elif self._alarm is None:
+                self._alarm = Alarm(alerts, self._database, self._now, self._jobs.put)
+            else:
+                self._alarm.become(alerts)
+
+        self._jobs.put(job)
+
     def stop(self) -> None:
         """Looks no more; waits a little for what was to be written about alerts."""
         self._jobs.put(None)

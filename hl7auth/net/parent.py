@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hl7auth.flow.alert import Alerts
 from hl7auth.flow.change import Change
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
@@ -49,6 +50,8 @@ class Parent:
     ) -> None:
         self._reactor = reactor
         self._announce = announce
+        self._database = database
+        self._count_of_workers = workers
         self._size = len(channels) + SPARE
         self._numbers = Numbers(channels, self._size)
         self._ports = Ports(reactor, plain_endpoint_of)
@@ -119,8 +122,20 @@ class Parent:
             self._seen.serves(list(self.channels.values()))
         return refused
 
-    def renew_certificates(self) -> bool:
-        """Reads those of destinations anew: the parent sends. Workers look at theirs when somebody connects."""
+    async def watch(self, alerts: Alerts | None) -> None:
+        """These are the alerts from now on; None for no alerts."""
+        if self._seen is not None:
+            self._seen.watches(alerts)
+        elif alerts is not None:
+            channels, outside = list(self.channels.values()), Outside(alerts=alerts)
+            self._seen = Seen(self._reactor, self._database, self._sources(self._count_of_workers), channels, outside)
+            await self._seen.start()
+
+    async def renew_certificates(self) -> bool:
+        """Reads those of destinations anew, for the parent sends, and has the workers read theirs; False where some
+        of destinations are wrong. A worker logs what is wrong with its own."""
+        if any(channel.file.tls is not None for channel in self.channels.values()):
+            await self._workers.change(Changes(renew=True))
         return self._outgoing.renew()
 
     async def stop(self) -> None:

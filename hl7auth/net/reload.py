@@ -14,6 +14,7 @@ from typing import Protocol as Interface
 from twisted.internet import defer, endpoints, threads
 
 from hl7auth.errors import ConfigError, Fault, UserError
+from hl7auth.flow.alert import Alerts
 from hl7auth.flow.change import Change, Did, Told, refused, told_of
 from hl7auth.flow.channel import Channel, together
 from hl7auth.flow.channel_doubts import channel_doubts
@@ -22,6 +23,7 @@ from hl7auth.flow.channel_leaves import leaves, plain
 from hl7auth.flow.channel_reach import choices
 from hl7auth.flow.destination import full_name
 from hl7auth.flow.endpoint import endpoint
+from hl7auth.net.alerts_again import AlertsAgain
 from hl7auth.net.shaping import check_steps
 from hl7auth.observe import log, now
 from hl7auth.rules.compiled import keep_editions
@@ -40,8 +42,11 @@ class Serving(Interface):
     async def change(self, changes: Sequence[Change]) -> Mapping[str, str]:
         """Makes the changes; returns those that could not be made, by channel, with the reason."""
 
-    def renew_certificates(self) -> bool:
+    async def renew_certificates(self) -> bool:
         """Reads all certificates anew, for connections from now on; False where some are wrong: those stay."""
+
+    async def watch(self, alerts: Alerts | None) -> None:
+        """These are the alerts from now on; None for no alerts."""
 
 
 class Wanted(NamedTuple):
@@ -81,13 +86,20 @@ class Reloader:
     """Reloads, one time after the other. `check` says what is wrong with a channel beside what all have in common."""
 
     def __init__(
-        self, reactor: Any, folder: ChannelFolder, database: str, serving: Serving, check: Callable[[Channel], object]
+        self,
+        reactor: Any,
+        folder: ChannelFolder,
+        database: str,
+        serving: Serving,
+        check: Callable[[Channel], object],
+        alerts: AlertsAgain | None = None,
     ) -> None:
         self._reactor = reactor
         self._folder = folder
         self._database = database
         self._serving = serving
         self._check = check
+        self._alerts = alerts
         self._lock = defer.DeferredLock()
         self._closed = False
         self._editions: frozenset[str] = frozenset()
@@ -123,12 +135,23 @@ class Reloader:
                 told.append(refused(change.name, change.before, why))
             elif change.is_own:
                 told.append(told_of(change))
-        self._serving.renew_certificates()
+        if not wanted.name:
+            told += await self._watch()
+        await self._serving.renew_certificates()
         self._forget()
         waits = await self._in_thread(self._stranded, dict(self._serving.channels))
         report = Report(tuple(sorted(told)), plan.unchanged, waits)
         _log(report)
         return report
+
+    async def _watch(self) -> list[Told]:
+        """Alerts are about channels: they are looked at when those are what they shall be."""
+        if self._alerts is None:
+            return []
+        told = await self._in_thread(self._alerts.look, list(self._serving.channels.values()))
+        if told is not None and told.did is not Did.REFUSED:
+            await self._serving.watch(self._alerts.alerts)
+        return [] if told is None else [told]
 
     def _in_thread(self, call: Callable[..., Any], *values: Any) -> "defer.Deferred[Any]":
         return threads.deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call, *values)

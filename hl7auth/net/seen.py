@@ -72,6 +72,10 @@ class Seen:
         """These are the channels from now on."""
         self._lookout.serves(channels)
 
+    def watches(self, alerts: Alerts | None) -> None:
+        """These are the alerts from now on; None for no alerts."""
+        self._lookout.watches(alerts)
+
     async def stop(self) -> None:
         """Ends."""
         if self._port is not None:

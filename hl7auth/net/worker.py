@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from hl7auth.net.control import tell_failed
-from hl7auth.net.entrance import entrance, strangers
+from hl7auth.net.entrance import entrance, renew, strangers
 from hl7auth.net.pair import CHANGED, CHANGES, READY, STOPPING, Pair
 from hl7auth.net.service import Service
 from hl7auth.net.workers import Changes, Setup
@@ -62,6 +62,9 @@ class Worker:
             if number in self._service.factories:
                 del self._entrances[number]
                 self._service.dismiss(number)
+        if changes.renew:
+            for each in self._entrances.values():
+                renew(each)
         self._pair.say(CHANGED)
 
     def _end(self) -> None:

@@ -59,13 +59,15 @@ class Setup(Strict):
 class Changes(Strict):
     """What a worker is told later: channels that are new or have become another version, and those that are gone.
 
-    Connections of channels that have `moved` to another address end when they are answered.
+    Connections of channels that have `moved` to another address end when they are answered. With `renew` certificates
+    are read anew.
     """
 
     channels: Channels = {}
     editions: tuple[Edition, ...] = ()
     moved: tuple[int, ...] = ()
     gone: tuple[int, ...] = ()
+    renew: bool = False
 
 
 def _editions(channels: Iterable[Channel]) -> tuple[Edition, ...]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,11 +13,12 @@ from threading import Event
 
 import pytest
 
+from tests.certificates import Authority
 from tests.cli.inline import run
 from tests.engine import request
 from tests.outbox import Listener
 from tests.reload.live import LOCAL, Live, free_port
-from tests.serving import Line
+from tests.serving import SECONDS, Line
 
 ONE, TWO = pytest.param(1, id="alone"), pytest.param(2, id="workers")
 
@@ -262,6 +264,46 @@ def test_sighup_reads_all_again(live: Live) -> None:
     with live.line("hears") as line:
         assert line.ask(request("HUP1")) == "AA HUP1"
     assert logged[0]["version"]
+
+
+def test_alerts_are_read_again_and_checked_before(live: Live) -> None:
+    live.write("watched")
+    alerts = live.channels / "alerts.yaml"
+    rule = "{name: silent, idle_minutes: 0.001, channels: [%s]}"
+    alerts.write_text("every_seconds: 0.1\nrules: [" + rule % "watched" + "]\n")
+    assert live.told("alerts.yaml")["did"] == "added"
+    while not (opened := live.logged("alert.opened")):
+        assert live.process.poll() is None
+    assert [(each["rule"], each["subject"]) for each in opened] == [("silent", "watched")]
+    alerts.write_text("rules: [" + rule % "nobody" + "]\n")
+    told = live.told("alerts.yaml")
+    assert told["did"] == "refused"
+    assert "alerts.yaml:1: rules.0.channels.0: unknown channel 'nobody'" in told["text"]
+    alerts.write_text("every_seconds: 0.1\nrules: [{name: deep, queue_depth: 5}]\n")
+    assert live.told("alerts.yaml")["did"] == "changed"
+    while not (ended := live.logged("alert.resolved")):
+        assert live.process.poll() is None
+    assert [(each["rule"], each["subject"]) for each in ended] == [("silent", "watched")]
+    assert len(live.logged("alert.opened")) == 1
+    alerts.unlink()
+    assert live.told("alerts.yaml")["did"] == "removed"
+
+
+def test_new_certificates_are_read_with_a_reload_also_by_workers(live: Live) -> None:
+    authority = Authority(live.channels)
+    authority.sign("front", "front.example", subject="first.example")
+    live.serve("front", "tls: {certificate: front.pem, key: front.key}\n")
+    trusts = ssl.create_default_context(cafile=str(authority.path))
+
+    def shown() -> str:
+        plain = socket.create_connection(("127.0.0.1", live.ports["front"]), SECONDS)
+        with plain, trusts.wrap_socket(plain, server_hostname="front.example") as line:
+            return str((line.getpeercert() or {})["subject"])
+
+    assert all("first.example" in shown() for _ in range(4))
+    authority.sign("front", "front.example", subject="second.example")
+    live.reloaded()
+    assert all("second.example" in shown() for _ in range(4))
 
 
 def test_a_worker_that_begins_later_has_the_channels_of_now(live: Live) -> None:
