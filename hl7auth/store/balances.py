@@ -56,6 +56,10 @@ _CURRENT = (
     " WHERE message_id > {p} AND message_id <= {p} AND current = 1 ORDER BY key"
 )
 _ONE = "SELECT key, version, status, message_id, document FROM authorization_version WHERE key = {p} AND current = 1"
+_IS_FRESH = (
+    "SELECT 1 FROM authorization_version v JOIN balance b ON b.key = v.key AND b.message_id = v.message_id"
+    " WHERE v.key = {p} AND v.current = 1 AND b.line = ''"
+)
 #: under an amendment that nobody has decided, what was decided last stays in force
 _DECIDED = (
     "SELECT status, document FROM authorization_version WHERE key = {p} AND version < {p}"
@@ -90,7 +94,10 @@ def is_behind(connection: Connection) -> bool:
 
 
 def refresh_one(connection: Connection, key: str) -> bool:
-    """Reads one authorization anew; False where there is none. The caller's transaction then sees it as it is."""
+    """Reads one authorization anew, where that is needed; False where there is none. The caller's transaction then sees
+    it as it is."""
+    if run(connection, _IS_FRESH, (key,)).first() is not None:
+        return True
     rows = run(connection, _ONE, (key,)).all()
     refresh(connection, rows)
     return bool(rows)
@@ -99,7 +106,7 @@ def refresh_one(connection: Connection, key: str) -> bool:
 def forget(connection: Connection) -> None:
     """Everything is to be read anew, as after a renewal; what charges used stays."""
     run(connection, "DELETE FROM balance WHERE used = 0", ())
-    run(connection, "UPDATE balance SET granted = 0", ())
+    run(connection, "UPDATE balance SET granted = 0, message_id = 0", ())
     run(connection, _MARK, (MARK, 0))
 
 

@@ -82,7 +82,7 @@ def attach(connection: Connection, charge_id: str, key: str, by: str, now: int) 
         return Attached(key, charge.line, charge.number, new=False)
     if not refresh_one(connection, key):
         raise Missing(f"there is no authorization '{key}'")
-    moved_from = _taken_off(connection, charge_id, by, now)
+    moved_from = _taken_off(connection, charge_id, by, now) if charge.key else ""
     listed = read_holding(connection, key)
     assert listed is not None
     asked = asked_by(charge)
