@@ -28,6 +28,8 @@ else:  # run by path: this folder is on sys.path, its parent need not be
 END = b"\x1c\r"
 #: seconds that a message may wait for its reply at the end of a run, and all of them within one
 PATIENCE = 10.0
+#: what a template may have where each connection is to write its own number, in as many digits
+LINE = b"@@LINE@@"
 POSITIVE, NEGATIVE, MISMATCHED = range(3)
 
 
@@ -130,8 +132,8 @@ class _Run:
 
     def open(self, host: str, port: int, connections: int) -> None:
         """Connect."""
-        for _ in range(connections):
-            connection = _Connection(host, port, self._framed.frame)
+        for number in range(connections):
+            connection = _Connection(host, port, self._framed.frame.replace(LINE, b"%08d" % number))
             self._connections[connection.socket.fileno()] = connection
             self._idle.append(connection)
             self._epoll.register(connection.socket, select.EPOLLIN)

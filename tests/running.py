@@ -60,7 +60,7 @@ class Running:
         """The channel goes on as it is written now."""
         before = self.channel
         before.path.write_text(MINIMAL + more, encoding="utf-8")
-        self.channel = load_channel(before.path)
+        (self.channel,) = linked([load_channel(before.path)])
         assert self.call(lambda: Deferred.fromCoroutine(self.server.change([Change(before, self.channel)]))) == {}
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
