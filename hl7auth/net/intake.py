@@ -95,6 +95,8 @@ class Intake:
         self.board = board or Board(0)
         self.new_id = new_id
         self.waiting_bytes = 0
+        self.between: Callable[[], None] | None = None
+        """Called between the messages of a batch, where something else must not wait for all of it."""
         self._committer = committer
         self._turn = turn
         self._waits_since: float | None = None
@@ -117,6 +119,8 @@ class Intake:
         while self._queue and len(self._planned) < MAX_BATCH:
             sender, received = self._queue.popleft()
             self._planned.append((sender, sender.plan(received)))
+            if self.between is not None:
+                self.between()
         if not self._planned:
             return
         planned = self._planned[:MAX_BATCH]

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet import endpoints
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from hl7auth.errors import ConfigError, Fault
@@ -94,7 +95,22 @@ class Session(Protocol):
         self._commits = self._client.takes_later and commits(parcel.raw)
         wire: Any = self.transport
         wire.write(frame(parcel.raw))
+        if isinstance(wire, Connection) and not wire.disconnecting:
+            wire.doWrite()  # now and not in the reactor's next turn, which may come late; what is left goes then
         self._set("answer", settings.answer_seconds if waits else settings.quiet_seconds, self._time_is_up)
+
+    def look(self) -> None:
+        """Takes the answer that is waited for, if it is there, without the reactor; a fault is left for the reactor."""
+        wire: Any = self.transport
+        if self._parcel is None or self._over or not isinstance(wire, Connection):
+            return
+        try:
+            wire.doRead()
+        except Exception:
+            # as the reactor would: a fault of ours with one connection is no other's
+            log("answer.failed", "an answer could not be read", level=logging.ERROR, error=True,
+                destination=self._client.name)  # fmt: skip
+            self.close()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Frames are answers."""
@@ -292,6 +308,11 @@ class MllpClient:
         """Sends each on a connection of its own; there must be room."""
         for parcel in parcels:
             self._idle.popleft().send(parcel, done)
+
+    def look(self) -> None:
+        """Takes the answers that are there, without the reactor."""
+        for session in tuple(self._sessions):
+            session.look()
 
     def stop(self) -> None:
         """Ends all; what is under way is `closed`."""

@@ -144,6 +144,11 @@ class Outgoing:
         for dispatcher in self.dispatchers:
             dispatcher.wake()
 
+    def look(self) -> None:
+        """Takes answers that are there, and sends what comes next: in the middle of a long turn of the reactor."""
+        for client in tuple(self._clients.values()):
+            client.look()
+
     def _take(self, destination: str, raw: bytes, then: Callable[[Outcome], None]) -> None:
         assert self.inward is not None
         self.inward.take(self._answering[destination], destination, raw, then, is_exchange=False)

@@ -80,6 +80,8 @@ class Service:
         self._awaited = Awaited(reactor, Forwards(self._engine))
         self.ear.calls = (self.outgoing.wake, self._awaited.look_soon)
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing, self._awaited), new_id, turn, self.board)
+        if worker is None:  # else the parent sends
+            self.intake.between = self.outgoing.look
         self.outgoing.inward = Inward(self.intake, self._count)
         self.factories: dict[int, MllpFactory] = {}
         self._leaving: list[MllpFactory] = []
