@@ -4,6 +4,7 @@ Imports sqlalchemy, alembic (only when a migration runs) and errors.
 """
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def open_database(url: str, *, create: bool = True, pooled: bool = False) -> Eng
         engine = create_engine(parsed)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise UserError(f"can not open the database '{shown}': {error}") from None
+    _never_anew(engine)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
@@ -223,6 +225,26 @@ def _prepare_file(database: str | None, create: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"can not make the folder {path.parent}: {error.strerror}") from None
+
+
+def _never_anew(engine: Engine) -> None:
+    """Only its first connection may make a file: an empty one in the place of one that is gone for a while, with
+    companions of its own, would spoil the one that comes back."""
+    database = engine.url.database or ""
+    if database in ("", ":memory:") or database.startswith("file:"):
+        return
+    opened = False
+
+    def stays(*_: object) -> None:
+        if opened and not Path(database).exists():
+            raise sqlite3.OperationalError("unable to open database file: it is gone")
+
+    def is_open(*_: object) -> None:
+        nonlocal opened
+        opened = True
+
+    event.listen(engine, "do_connect", stays)
+    event.listen(engine, "connect", is_open)
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

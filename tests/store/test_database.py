@@ -26,6 +26,21 @@ def test_a_migrated_schema_equals_a_fresh_one(tmp_path: Path) -> None:
         assert _schema(connection) == {name: sql for name, sql in migrated_sql.items() if name != "alembic_version"}
 
 
+def test_a_file_that_is_gone_is_not_made_anew_and_may_come_back(tmp_path: Path) -> None:
+    path, away = tmp_path / "it.db", tmp_path / "away.db"
+    engine = open_database(f"sqlite:///{path}")
+    upgrade(engine)
+    with engine.connect() as held:  # whoever comes now needs a connection of its own
+        path.rename(away)
+        with pytest.raises(UserError, match="it is gone"):
+            connect(engine)
+        assert not path.exists()
+        away.rename(path)
+        with connect(engine) as connection:
+            assert revision(connection) == HEAD
+        held.rollback()
+
+
 def _schema(connection: Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {name: " ".join(sql.replace('"', "").split()) for name, sql in rows}
