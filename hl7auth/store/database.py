@@ -104,7 +104,8 @@ class KeptFile:
     def require(self) -> None:
         """Raises UserError when it is not in its place; costs one look at the folder."""
         if self._path and self._now() != self._opened:
-            raise UserError(f"the database {self._path} is gone, or another file is in its place")
+            text = "put that file back, or start the engine anew"
+            raise UserError(f"the database {self._path} is gone, or another file is in its place: {text}")
 
     def _now(self) -> tuple[int, int] | None:
         try:
