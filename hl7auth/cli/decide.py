@@ -86,14 +86,26 @@ def submit(key: Key, by: By = None, channels: ChannelFolder = None, database: Da
 @app.command()
 def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
     key: Key,
-    number: Annotated[str, typer.Option("--number", help="The number of the authorization (AUT-6).")] = "",
-    assigner: Annotated[str, typer.Option("--assigner", help="Who gives it; the payor if left out.")] = "",
-    effective: Annotated[str, typer.Option("--from", help="First day, 2026-03-01 (AUT-4).")] = "",
-    expiration: Annotated[str, typer.Option("--until", help="Last day (AUT-5).")] = "",
-    quantity: Annotated[str, typer.Option("--quantity", help="AUT-9; as asked if left out.")] = "",
-    unit: Annotated[str, typer.Option("--unit", help="Unit of the quantity, which is AUT-18 then.")] = "",
-    partial: Annotated[bool, typer.Option("--partial", help="Certified in part.")] = False,
-    modified: Annotated[bool, typer.Option("--modified", help="Certified, but not as it was asked.")] = False,
+    number: Annotated[
+        str, typer.Option("--number", envvar="HL7AUTH_NUMBER", help="The number of the authorization (AUT-6).")
+    ] = "",
+    assigner: Annotated[
+        str, typer.Option("--assigner", envvar="HL7AUTH_ASSIGNER", help="Who gives it; the payor if left out.")
+    ] = "",
+    effective: Annotated[
+        str, typer.Option("--from", envvar="HL7AUTH_FROM", help="First day, 2026-03-01 (AUT-4).")
+    ] = "",
+    expiration: Annotated[str, typer.Option("--until", envvar="HL7AUTH_UNTIL", help="Last day (AUT-5).")] = "",
+    quantity: Annotated[
+        str, typer.Option("--quantity", envvar="HL7AUTH_QUANTITY", help="AUT-9; as asked if left out.")
+    ] = "",
+    unit: Annotated[
+        str, typer.Option("--unit", envvar="HL7AUTH_UNIT", help="Unit of the quantity, which is AUT-18 then.")
+    ] = "",
+    partial: Annotated[bool, typer.Option("--partial", envvar="HL7AUTH_PARTIAL", help="Certified in part.")] = False,
+    modified: Annotated[
+        bool, typer.Option("--modified", envvar="HL7AUTH_MODIFIED", help="Certified, but not as it was asked.")
+    ] = False,
     reason: Why = "",
     by: By = None,
     channels: ChannelFolder = None,
@@ -133,7 +145,9 @@ def pend(
     key: Key,
     reason: Why = "",
     code: Code = "",
-    follow_up: Annotated[str, typer.Option("--follow-up", help="The day to look again, 2026-03-01.")] = "",
+    follow_up: Annotated[
+        str, typer.Option("--follow-up", envvar="HL7AUTH_FOLLOW_UP", help="The day to look again, 2026-03-01.")
+    ] = "",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
@@ -183,7 +197,7 @@ def unfinalize(
 @app.command()
 def extend(
     key: Key,
-    days: Annotated[float, typer.Option("--days", help="So many more days.")] = 0,
+    days: Annotated[float, typer.Option("--days", envvar="HL7AUTH_DAYS", help="So many more days.")] = 0,
     reason: Why = "",
     most_days: Annotated[
         float, typer.Option("--most-days", envvar="HL7AUTH_MOST_DAYS", help="How much a request may get in all.")
