@@ -5,6 +5,7 @@ Imports sqlalchemy, alembic (only when a migration runs) and errors.
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ _OLDEST_SERVER = 150_000
 _WAIT = {"connect_timeout": 2, "tcp_user_timeout": 5_000}
 """Seconds for a new connection, and milliseconds for what a server does not confirm; a URL may say otherwise."""
 
+_BUSY_MS = 2_000
+"""How long a writer of a file waits for others; the senders wait as long, and may then send again."""
+
+_LOOK_SECONDS = 0.0005
+
 _WRITE_LOCK = "SELECT pg_advisory_xact_lock(4715)"
 """Whatever the number: nobody else takes such locks in a database of ours."""
 
@@ -38,6 +44,8 @@ def open_database(url: str, *, create: bool = True, pooled: bool = False) -> Eng
 
     SQLite: WAL, and synchronous=FULL, so that a commit has reached the disk when it returns. Transactions are begun by
     us (the driver begins them too late), and as IMMEDIATE, so that a writer waits at its start and not in the middle.
+    Who waits looks for its turn every half millisecond: SQLite itself would sleep longer and longer, up to 100 ms, and
+    so never have a turn beside another process that writes often.
 
     `pooled` keeps connections of a server for those who ask often and briefly; each is tried before it is used.
 
@@ -251,7 +259,7 @@ def _never_anew(engine: Engine) -> None:
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 2000")  # milliseconds; the senders wait as long, and may then send again
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB: the indexes of a few million messages
@@ -259,7 +267,29 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get("reads_only") else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("reads_only"):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA busy_timeout = 0")  # or SQLite waits by itself
+    try:
+        _take_turn(driver, connection)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+
+
+def _take_turn(driver: Any, connection: Connection) -> None:
+    until = time.monotonic() + _BUSY_MS / 1_000
+    while time.monotonic() < until:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+        else:
+            return
+        time.sleep(_LOOK_SECONDS)
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # what goes wrong here is told as with any statement
 
 
 def _set_session(connection: Any, _record: object) -> None:
