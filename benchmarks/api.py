@@ -1,13 +1,15 @@
 """How fast the API answers, and how that grows: reads by key, lists of 50, candidates, and charges attached a second.
 
-Imports the standard library and hl7auth.
+Imports the standard library, hl7auth, api_store and load.
 
-    python -m benchmarks.api [--sizes 10000 100000] [--database URL] [--load N]
+    python -m benchmarks.api [--sizes 10000 100000] [--postgres URL] [--rate N] [--keep FILE]
 
 For each size the store is filled up to so many authorizations, as many members having ten each, and `hl7auth serve
---api` runs over it. Reads go one after the other over one connection; times are milliseconds, median and 99th
-percentile. With --load so many messages a second come in by MLLP meanwhile. Charges are attached by four connections
-over HTTP, and by one thread through the store alone.
+--api` runs over it: first alone, then while messages come in by MLLP at half of the engine's own peak over 64
+connections, or at `--rate`. Reads go one after the other over one connection, and again beside seven others that
+attach; times are milliseconds, median and 99th percentile, measured outside of the server. Charges are attached by
+eight connections over HTTP. What the intake pays is told beside: its own times at that rate with the API idle, with it
+being read, and with charges being attached.
 """
 
 import argparse
@@ -17,74 +19,30 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 
-from benchmarks.template import TEMPLATE, message
+from benchmarks.api_store import attached, enter, fill, filled, key_of, member_of
 from hl7auth.resources import shipped
-from hl7auth.store import audit, units
-from hl7auth.store.balance_table import charge
-from hl7auth.store.balances import catch_up
 from hl7auth.store.database import open_database, upgrade
-from hl7auth.store.schema import authorization_version
-from hl7auth.store.schema import message as messages
 from hl7auth.store.tokens import Rights, create
-from hl7auth.wire.framing import frame
+from hl7auth.store.units import drift
 
 _SECRET = "benchmark"
-_START = 1_772_000_000_000_000
-_ROWS = 5_000
 _READS = 2_000
 _LISTS = 300
 _CHARGES = 2_000
-
-
-def fill(engine: Engine, low: int, high: int) -> None:
-    """Versions of authorizations as messages make them, with short messages: what reads look at."""
-    for begin in range(low, high, _ROWS):
-        numbers = range(begin, min(begin + _ROWS, high))
-        with engine.begin() as connection:
-            connection.execute(insert(messages), [_message(number) for number in numbers])
-            connection.execute(insert(authorization_version), [_version(number) for number in numbers])
-    done = False
-    while not done:
-        with engine.begin() as connection:
-            done = catch_up(connection, 10)
-
-
-def _message(number: int) -> dict[str, Any]:
-    return {
-        "id": number + 1, "channel": "referral-intake", "received_at": _START + number, "peer": "", "digest": number,
-        "control_id": f"B{number}", "message_type": "RPA", "trigger_event": "I08", "version": "2.5.1",
-        "sender": "ACME", "facility": "HQ", "disposition": "accepted", "code": "AA", "raw": b"MSH|",
-    }  # fmt: skip
-
-
-def _version(number: int) -> dict[str, Any]:
-    name = f"PA{number:08}"
-    document = {
-        "key": f"{name}@ACME", "identifier": name, "assigner": "ACME", "status": "approved", "version": 1,
-        "patient": {"id": f"M{number // 10:08}", "assigner": "HILL", "name": "Lantern, Ilse"},
-        "payor": {"code": "ACME", "text": "Acme Mutual", "system": "L"}, "effective_date": "2026-01-01",
-        "expiration_date": "2027-12-31", "authorized_units": {"quantity": "1000", "unit": "VS"},
-        "approval_status": {"code": "AP"}, "referral_type": {"code": "REHAB"},
-        "lines": [{"procedure": {"code": "97110", "system": "C4"}}], "diagnoses": [],
-        "provenance": {"*": [str(number + 1), 1], "@": ["20260101", "ACME", ""]},
-    }  # fmt: skip
-    return {
-        "key": f"{name}@ACME", "version": 1, "current": 1, "status": "approved", "referral": "", "requester": "",
-        "control_id": f"B{number}", "message_id": number + 1, "at": _START + number, "rule": "answer",
-        "document": json.dumps(document),
-    }  # fmt: skip
+_LINES = 8
+"""Connections that attach."""
+_CONNECTIONS = 64
+"""Connections of the intake."""
 
 
 @contextmanager
@@ -95,7 +53,8 @@ def serving(folder: Path, url: str) -> Iterator[tuple[int, int]]:
     text = (shipped("channels") / "referral-intake.yaml").read_text()
     (channels / "referral-intake.yaml").write_text(text.replace("tcp:2575:", "tcp:0:"))
     command = [sys.executable, "-m", "hl7auth", "serve", "--channels", str(channels), "--database", url, "--api", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     try:
         intake = int(process.stdout.readline().split(":")[1])
@@ -105,44 +64,45 @@ def serving(folder: Path, url: str) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-@contextmanager
-def coming_in(port: int, rate: float, first: int) -> Iterator[None]:
-    """So many messages a second over one connection, each answered before the next."""
-    stop = threading.Event()
+class Load:
+    """Messages that come in meanwhile: the load generator in a process of its own."""
 
-    def send() -> None:
-        with socket.create_connection(("127.0.0.1", port)) as line:
-            began, number = time.monotonic(), 0
-            while not stop.is_set():
-                time.sleep(max(0.0, began + number / rate - time.monotonic()))
-                line.sendall(frame(message(TEMPLATE, first + number, "LOAD")))
-                line.recv(65_536)
-                number += 1
+    def __init__(self, port: int, rate: float, seconds: float) -> None:
+        command = [sys.executable, "-m", "benchmarks.load", "--port", str(port), "--connections", str(_CONNECTIONS)]
+        command += ["--seconds", str(seconds), *(["--rate", str(rate)] if rate else [])]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    thread = threading.Thread(target=send, daemon=True)
-    if rate:
-        thread.start()
-    yield
-    stop.set()
-    if rate:
-        thread.join(5)
+    def result(self) -> dict[str, Any]:
+        """What it saw, when it has ended."""
+        said, _ = self._process.communicate()
+        found: dict[str, Any] = json.loads(said)
+        if found["positive"] != found["sent"]:
+            raise RuntimeError(f"the intake refused messages: {found}")
+        return found
 
 
 class Line:
-    """One connection to the API."""
+    """One connection to the API, which costs less than what it measures."""
 
     def __init__(self, port: int) -> None:
-        self._line = HTTPConnection("127.0.0.1", port, timeout=30)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._head = f"Host: x\r\nAuthorization: Bearer {_SECRET}\r\n"
 
     def ask(self, method: str, path: str, body: Any = None) -> bytes:
         """The body of a good answer."""
-        headers = {"Authorization": f"Bearer {_SECRET}", "Content-Type": "application/json"}
-        self._line.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = self._line.getresponse()
-        read = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {read!r}")
-        return read
+        sent = b"" if body is None else json.dumps(body).encode()
+        kind = f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n" if sent else ""
+        self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{self._head}{kind}\r\n".encode() + sent)
+        data = self._socket.recv(262_144)
+        while (end := data.find(b"\r\n\r\n")) < 0:
+            data += self._socket.recv(262_144)
+        length = int(data[:end].lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        while len(data) < end + 4 + length:
+            data += self._socket.recv(262_144)
+        if not data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
+            raise RuntimeError(f"{method} {path}: {data!r}")
+        return data[end + 4 :]
 
 
 def timed(count: int, call: Callable[[], object]) -> str:
@@ -155,95 +115,106 @@ def timed(count: int, call: Callable[[], object]) -> str:
     return f"{statistics.median(taken):7.2f} {statistics.quantiles(taken, n=100)[98]:7.2f}"
 
 
-def enter(engine: Engine, prefix: str, size: int) -> list[tuple[str, str]]:
-    """Charges, each with an authorization that covers it."""
-    chosen = [random.randrange(size) for _ in range(_CHARGES)]
-    rows = [
-        {
-            "id": f"{prefix}-{size}-{at}", "member": f"M{number // 10:08}", "payor": "ACME", "dos": "2026-05-10",
-            "code": "97110", "modifiers": "[]", "units": 1000, "kind": "visits", "amount": "",
-            "issues": '["auth_required"]', "key": "", "line": "", "number": "", "at": at, "row_version": 1,
+class Measured:
+    """One store of one size, served."""
+
+    def __init__(self, port: int, engine: Engine, size: int) -> None:
+        self._port = port
+        self._engine = engine
+        self._size = size
+        self._line = Line(port)
+
+    def reads(self) -> dict[str, str]:
+        """One connection, one after the other."""
+        random.seed(self._size)
+        timed(100, self._read)  # warms up
+        return {
+            "read by key, ms": timed(_READS, self._read),
+            "list of 50, ms": timed(_LISTS, lambda: self._line.ask("GET", "/authorizations?limit=50")),
+            "list of a member, ms": timed(_LISTS, self._member),
+            "requests that wait, ms": timed(_LISTS, lambda: self._line.ask("GET", "/requests?limit=50")),
         }
-        for at, number in enumerate(chosen)
-    ]  # fmt: skip
-    with engine.begin() as connection:
-        connection.execute(insert(charge), rows)
-    return [(row["id"], f"PA{number:08}@ACME") for row, number in zip(rows, chosen, strict=True)]  # type: ignore[misc]
+
+    def attaches(self) -> dict[str, str]:
+        """Eight connections over HTTP; and reads by key beside them."""
+        wanted = enter(self._engine, self._size, _CHARGES)
+        asked = wanted[0][0]
+        figures = {"candidates, ms": timed(_LISTS, lambda: self._line.ask("GET", f"/charges/{asked}/candidates"))}
+        before = time.perf_counter()
+        with ThreadPoolExecutor(_LINES) as pool:
+            list(pool.map(self._attach, [wanted[at::_LINES] for at in range(_LINES)]))
+        figures["attached a second"] = f"{_CHARGES / (time.perf_counter() - before):7.0f}"
+        beside = enter(self._engine, self._size, _CHARGES)
+        with ThreadPoolExecutor(_LINES) as pool:
+            going = [pool.submit(self._attach, beside[at :: _LINES - 1]) for at in range(_LINES - 1)]
+            figures["read by key beside them, ms"] = timed(_READS // 4, self._read)
+            for each in going:
+                each.result()
+        if attached(self._engine, wanted + beside) != 2 * _CHARGES:
+            raise RuntimeError("not all that was attached is there")
+        return figures
+
+    def _read(self) -> None:
+        self._line.ask("GET", f"/authorizations/{key_of(random.randrange(self._size))}")
+
+    def _member(self) -> None:
+        self._line.ask("GET", f"/authorizations?member={member_of(random.randrange(self._size))}")
+
+    def _attach(self, some: Sequence[tuple[str, str]]) -> None:
+        own = Line(self._port)
+        for name, chosen in some:
+            own.ask("POST", f"/charges/{name}/attach", {"authorization": chosen})
 
 
-def rate(count: int, work: Callable[[], None]) -> float:
-    """How many a second."""
-    before = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - before)
-
-
-def attached_by_store(engine: Engine, wanted: Sequence[tuple[str, str]]) -> None:
-    """Each in a transaction of its own, with its row of the audit log, as the API does it."""
-    with engine.connect() as connection:
-        for name, key in wanted:
-            with connection.begin():
-                units.attach(connection, name, key, "bench", 1)
-                audit.write(connection, "bench", "charge.attach", name, {"authorization": key}, 1)
-
-
-def measured(folder: Path, url: str, engine: Engine, size: int, load: float) -> None:
+def measure(folder: Path, url: str, engine: Engine, size: int, rate: float | None) -> None:
     """One size: fills the store that far, and prints a line for each figure."""
-    with engine.begin() as connection:
-        low = connection.exec_driver_sql(
-            "SELECT count(*) FROM authorization_version WHERE control_id LIKE 'B%%'"
-        ).scalar()
-    fill(engine, low or 0, size)
-    by_http, by_store = enter(engine, f"H{load:.0f}", size), enter(engine, f"S{load:.0f}", size)
-    with serving(folder, url) as (intake, port), coming_in(intake, load, size):
-        line = Line(port)
 
-        def key() -> str:
-            return f"PA{random.randrange(size):08}@ACME"
+    def tell(load: float, figures: dict[str, str]) -> None:
+        for name, said in figures.items():
+            print(f"{engine.dialect.name:11} {size:9,} {load:5.0f}/s in  {name:36} {said}", flush=True)
 
-        def member() -> str:
-            return f"M{random.randrange(size) // 10:08}"
+    low = filled(engine)
+    before = time.perf_counter()
+    fill(engine, low, size)
+    tell(0, {"filled in, s": f"{time.perf_counter() - before:7.0f}"})
+    with serving(folder, url) as (intake, port):
+        measured = Measured(port, engine, size)
+        tell(0, measured.reads())
+        tell(0, measured.attaches())
+        half = rate or Load(intake, 0, 3).result()["rate"] / 2
+        for name, work in (("idle", lambda: {}), ("read", measured.reads), ("attached", measured.attaches)):
+            tell(half, beside(intake, half, name, work))
+    with engine.execution_options(reads_only=True).connect() as connection:
+        if wrong := drift(connection):
+            raise RuntimeError(f"balances that do not add up: {wrong}")
 
-        timed(50, lambda: line.ask("GET", f"/authorizations/{key()}"))
-        figures = {
-            "read by key, ms": timed(_READS, lambda: line.ask("GET", f"/authorizations/{key()}")),
-            "list of 50, ms": timed(_LISTS, lambda: line.ask("GET", "/authorizations?limit=50")),
-            "list of a member, ms": timed(_LISTS, lambda: line.ask("GET", f"/authorizations?member={member()}")),
-            "candidates, ms": timed(_LISTS, lambda: line.ask("GET", f"/charges/{by_http[0][0]}/candidates")),
-        }
 
-        def attach(some: Sequence[tuple[str, str]]) -> None:
-            own = Line(port)
-            for name, chosen in some:
-                own.ask("POST", f"/charges/{name}/attach", {"authorization": chosen})
-
-        def by_four() -> None:
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(attach, [by_http[at::4] for at in range(4)]))
-
-        figures["attach by HTTP, a second"] = f"{rate(_CHARGES, by_four):7.0f}"
-        figures["attach by the store, a second"] = f"{rate(_CHARGES, lambda: attached_by_store(engine, by_store)):7.0f}"
-    for name, said in figures.items():
-        print(f"{size:9,}  {load:5.0f}/s in  {name:32} {said}", flush=True)
+def beside(intake: int, rate: float, name: str, work: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The figures of some work while messages come in, and what those took: as long as the work lasts, then again."""
+    load = Load(intake, rate, 6)
+    time.sleep(2)
+    figures = work()
+    found = load.result()
+    return figures | {f"intake, API {name}, ms": f"{found['p50_ms']:7.2f} {found['p99_ms']:7.2f}"}
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="How fast the API answers.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--database", default="")
-    parser.add_argument("--load", type=float, default=0.0)
+    parser.add_argument("--postgres", default="", metavar="URL", help="an empty database there instead of SQLite")
+    parser.add_argument("--rate", type=float, help="messages a second (default: half of the engine's peak)")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="the SQLite file, used again where it is there")
     asked = parser.parse_args()
-    random.seed(1)
     with TemporaryDirectory(prefix="hl7auth-bench-") as name:
         folder = Path(name)
-        url = asked.database or f"sqlite:///{folder / 'bench.db'}"
+        url = asked.postgres or f"sqlite:///{asked.keep or folder / 'bench.db'}"
         engine = open_database(url, pooled=True)
-        upgrade(engine)
-        with engine.begin() as connection:
-            create(connection, _SECRET, "bench", Rights(["admin"]), 1)
+        if upgrade(engine)[0] is None:
+            with engine.begin() as connection:
+                create(connection, _SECRET, "bench", Rights(["admin"]), 1)
         for size in asked.sizes:
-            measured(folder, url, engine, size, asked.load)
+            measure(folder, url, engine, size, asked.rate)
         engine.dispose()
 
 
