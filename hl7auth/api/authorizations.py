@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy import Connection
 
+from hl7auth.api.answers import answer
 from hl7auth.api.etag import IfNoneMatch, same, tag, unchanged
 from hl7auth.api.paging import Cursor, Limit, cursor_of, page, place_of
 from hl7auth.api.problems import Problem, at, invalid
@@ -27,11 +28,11 @@ Key = Annotated[str, Path(min_length=1, max_length=300, description="As in lists
 Text = Annotated[str, Query(max_length=200)]
 
 
-@router.get("/authorizations", summary="Authorizations, newest first")
+@router.get("/authorizations", summary="Authorizations, newest first", response_model=dict[str, Any])
 def list_authorizations(  # noqa: PLR0913, PLR0917 - each is a parameter
     state: Api, caller: Reader, status: Status | None = None, member: Text = "", payor: Text = "", number: Text = "",
     cursor: Cursor = "", limit: Limit = 50,
-) -> dict[str, Any]:  # fmt: skip
+) -> Response:  # fmt: skip
     """With the balance of each as of today. `member` is PID-3.1, `payor` AUT-2.1, `number` AUT-6.1."""
     wanted = pages.Wanted(status or "", member, payor, number, caller.sees)
     if member or payor or number:
@@ -39,21 +40,21 @@ def list_authorizations(  # noqa: PLR0913, PLR0917 - each is a parameter
     with state.reading() as connection:
         found = pages.authorizations(connection, wanted, _place(cursor), limit, state.today)
     seen(state, caller, "authorization.list", found.entries)
-    return page(found.entries, cursor_of(*found.next) if found.next else None)
+    return answer(page(found.entries, cursor_of(*found.next) if found.next else None))
 
 
-@router.get("/requests", summary="Requests that wait for an answer, newest first")
+@router.get("/requests", summary="Requests that wait for an answer, newest first", response_model=dict[str, Any])
 def list_requests(
     state: Api, caller: Reader, status: Status | None = None,
     due_within: Annotated[float | None, Query(ge=0, le=10_000, description="Hours; 0 is what is overdue.")] = None,
     cursor: Cursor = "", limit: Limit = 50,
-) -> dict[str, Any]:  # fmt: skip
+) -> Response:  # fmt: skip
     """Each with its clock: since when, how urgent, until when, and how many hours are left."""
     wanted = pages.Wanted(status or "", sees=caller.sees)
     with state.reading() as connection:
         found = pages.requests(connection, wanted, _place(cursor), limit, state.now, clocks_of(state), due_within)
     seen(state, caller, "request.list", found.entries)
-    return page(found.entries, cursor_of(*found.next) if found.next else None)
+    return answer(page(found.entries, cursor_of(*found.next) if found.next else None))
 
 
 @router.get("/authorizations/{key:path}/history", summary="Every version, oldest first")
@@ -97,21 +98,16 @@ def read_reason(
     return entry
 
 
-@router.get("/authorizations/{key:path}", summary="One authorization or request", response_model=None)
-def read_authorization(
-    state: Api, caller: Reader, key: Key, response: Response, if_none_match: IfNoneMatch = ""
-) -> dict[str, Any] | Response:
+@router.get("/authorizations/{key:path}", summary="One authorization or request", response_model=dict[str, Any])
+async def read_authorization(state: Api, caller: Reader, key: Key, if_none_match: IfNoneMatch = "") -> Response:
     """The document as every interface shows it, with the provenance of each field, and its balance as of today."""
-    with state.reading() as connection:
-        stored = visible(connection, caller, key)
-        found = pages.one(connection, stored, state.today)
-    assert found is not None
-    entry, version = found
-    state.saw(caller.name, "authorization.read", stored)
-    if same(if_none_match, version):
-        return unchanged(version)
-    response.headers["ETag"] = tag(version)
-    return entry
+    found = await state.look(lambda connection: pages.found(connection, key, caller.sees, state.today))
+    if found is None:
+        raise nothing(key)
+    state.saw(caller.name, "authorization.read", found.key)
+    if same(if_none_match, found.version):
+        return unchanged(found.version)
+    return answer(found.entry, {"ETag": tag(found.version)})
 
 
 def clocks_of(state: State) -> Any:

@@ -14,6 +14,8 @@ from hl7auth.api.problems import at, invalid, problem
 MAX_BODY = 8 * 1024 * 1024
 """Bytes: a paper of 5 MB as base64, and more JSON than any authorization has."""
 
+_KNOWN = "known_query"
+
 
 class BoundedBodies:
     """Answers 413 to a body beyond MAX_BODY, having read no more than that."""
@@ -54,10 +56,12 @@ class BoundedBodies:
 
 async def known_query(request: Request) -> None:
     """A dependency: names of the query that nobody asks for are mistakes, and named."""
+    if not request.scope["query_string"]:
+        return
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
-    known = {each.alias for each in get_flat_params(route.dependant) if isinstance(each.field_info, Query)}
+    known = _names(route)
     unknown = sorted(set(request.query_params.keys()) - known)
     if unknown:
         allowed = ", ".join(sorted(known)) or "none"
@@ -65,3 +69,13 @@ async def known_query(request: Request) -> None:
     twice = [name for name in known if len(request.query_params.getlist(name)) > 1]
     if twice:
         raise invalid(at(f"query/{name}", "is given twice") for name in sorted(twice))
+
+
+def _names(route: APIRoute) -> frozenset[str]:
+    """The parameters that a route takes, worked out once and kept with it."""
+    found: frozenset[str] | None = vars(route).get(_KNOWN)
+    if found is None:
+        params = get_flat_params(route.dependant)
+        found = frozenset(each.alias for each in params if isinstance(each.field_info, Query))
+        vars(route)[_KNOWN] = found
+    return found

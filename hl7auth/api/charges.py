@@ -11,6 +11,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field
 from sqlalchemy import Connection
 
+from hl7auth.api import attaching
+from hl7auth.api.answers import answer
 from hl7auth.api.authorizations import nothing, visible
 from hl7auth.api.etag import IfNoneMatch, same, tag, unchanged
 from hl7auth.api.paging import Cursor, Limit, cursor_of, page, place_of
@@ -36,7 +38,6 @@ ChargeId = Annotated[str, Path(min_length=1, max_length=80)]
 Text = Annotated[str, Query(max_length=200)]
 
 _MOST_OF_MEMBER = 500
-_MOVES = 3
 
 
 class Charge(Shape):
@@ -136,30 +137,12 @@ def list_candidates(
     return {"charge": entry["id"], "dos": entry["dos"], "items": items}
 
 
-@router.post("/charges/{charge_id}/attach", summary="Put a charge to an authorization")
-def attach(state: Api, caller: Writer, charge_id: ChargeId, body: Chosen) -> dict[str, Any]:
+@router.post("/charges/{charge_id}/attach", summary="Put a charge to an authorization", response_model=dict[str, Any])
+async def attach(state: Api, caller: Writer, charge_id: ChargeId, body: Chosen) -> Response:
     """Its units are used from then on. The same again changes nothing; to another one it is moved. 409 where the
     authorization does not cover it, with the `reasons`."""
-    _charge(state, caller, charge_id)
-
-    def work(connection: Connection) -> dict[str, Any]:
-        if not pages.may_see(connection, body.authorization, caller.sees):
-            raise nothing(body.authorization)
-        done = units.attach(connection, charge_id, body.authorization, caller.name, state.now)
-        if done.new:
-            detail = {"authorization": done.key, "moved_from": done.moved_from}
-            audit.write(connection, caller.name, "charge.attach", charge_id, detail, state.now)
-        return charges.read(connection, charge_id) | {"attached": done.new}
-
-    try:
-        return state.write(work)
-    except units.NotCovered as refused:
-        only_units = [str(each) for each in refused.reasons] == ["UNITS"]
-        word, text = (
-            ("insufficient-units", "not enough units are left") if only_units else ("not-covered", str(refused))
-        )
-        raise Problem(409, f"'{body.authorization}' does not cover it: {text}", word,
-                      reasons=[str(each) for each in refused.reasons]) from None  # fmt: skip
+    entry = await state.done(attaching.together, attaching.Asked(caller, charge_id, body.authorization, state.now))
+    return answer(entry)
 
 
 @router.post("/charges/{charge_id}/reverse", summary="Take a charge off its authorization")

@@ -25,7 +25,7 @@ _MOST_ID = 2**63 - 1
 _WITHOUT_BODIES = ("raw", "shaped", "accept_ack", "reply")
 
 
-def _unbound(caller: Caller = Depends(require(READ))) -> Caller:  # noqa: B008 - FastAPI's way
+async def _unbound(caller: Caller = Depends(require(READ))) -> Caller:  # noqa: B008 - FastAPI's way
     """A message may be about several payors: who is bound to some reads authorizations."""
     if caller.payors:
         raise Problem(403, f"the token '{caller.name}' is bound to payors, and sees no messages", "bound-to-payors")

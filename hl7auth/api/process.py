@@ -1,6 +1,6 @@
 """The process of the API: uvicorn on the socket that the engine listens at, until the engine ends.
 
-Imports uvicorn, api, flow, store, net.beside (the descriptor), observe and errors.
+Imports uvicorn, api, flow, store, net (the descriptor, the collector), observe and errors.
 """
 
 import asyncio
@@ -22,11 +22,15 @@ from hl7auth.api.state import Settings
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import load_channels
 from hl7auth.net.beside import LISTENS
+from hl7auth.net.collector import calm_the_collector
 from hl7auth.observe import ids, log, log_to_stderr
 from hl7auth.store.database import open_database, require_current
 
 _WORKER = 63
 """The lowest bits of the ids that are given here, as if by the last of all workers."""
+_SWITCH_SECONDS = 0.0005
+"""How long a thread keeps others waiting: one that works on a page or on balances would delay every other answer by the
+5 ms that are usual."""
 _GRACE = 5
 """Seconds for the requests that are under way when it ends."""
 
@@ -65,6 +69,8 @@ def main() -> None:
     except UserError as fault:
         log("api.failed", str(fault), level=logging.ERROR)
         sys.exit(2)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    calm_the_collector()
     listens = socket.socket(fileno=LISTENS)
     threading.Thread(target=_watch, args=(server,), name="engine", daemon=True).start()
     asyncio.run(_serve(server, listens))

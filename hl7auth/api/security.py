@@ -3,7 +3,7 @@
 Imports fastapi, api and store.tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -17,18 +17,18 @@ _bearer = HTTPBearer(auto_error=False, description="A token made by `hl7auth tok
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def require(scope: str) -> Callable[..., Caller]:
+def require(scope: str) -> Callable[..., Awaitable[Caller]]:
     """A dependency that gives the Caller: 401 without a token in force, 403 naming the scope that it lacks."""
 
-    def dependency(
+    async def dependency(
         request: Request,
         state: State = Depends(state_of),  # noqa: B008 - FastAPI's way
         credentials: HTTPAuthorizationCredentials | None = Depends(_bearer),  # noqa: B008
     ) -> Caller:
         if credentials is None:
             raise Problem(401, "a bearer token is needed: hl7auth token create", "no-token", headers=_CHALLENGE)
-        with state.reading() as connection:
-            caller = tokens.caller(connection, credentials.credentials)
+        secret = credentials.credentials
+        caller = await state.look(lambda connection: tokens.caller(connection, secret))
         if caller is None:
             raise Problem(401, "the token is unknown or revoked", "bad-token", headers=_CHALLENGE)
         if not caller.may(scope):

@@ -1,11 +1,12 @@
 """What every request works with: the store, the channels, the clock; reading, writing, and the record of both.
 
-Imports fastapi, sqlalchemy, flow, store and observe.
+Imports fastapi, sqlalchemy, api.writer, flow, store and observe.
 
 SQLite has one writer at a time: those of this process wait for each other here, which costs less than to find out
 there.
 """
 
+import asyncio
 import logging
 import threading
 import time
@@ -14,19 +15,22 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from hl7auth.api.writer import Together, Writer
 from hl7auth.domain.balance import ALERT_SHARE
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
 from hl7auth.store import audit
-from hl7auth.store.balances import catch_up, is_behind
+from hl7auth.store.balances import read_portion, write_portion
 from hl7auth.store.journal import Journal
 
 T = TypeVar("T")
@@ -35,10 +39,10 @@ _AGAIN = 3
 """How often a transaction is tried that another one was in the way of."""
 _PORTIONS = 4
 """Of 500 messages each, that a request waits for until balances are read."""
-_FOLLOW_SECONDS = 1.0
+_MOST_LEFT = 0.005
+"""Seconds that a file is left to the engine between two transactions."""
+_FOLLOW_SECONDS = 0.25
 """How far the balances are behind while nobody asks."""
-_PAUSE = 0.05
-"""Seconds between two batches of records of what was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,16 @@ class State:
         self.settings = settings
         self.engine = settings.engine
         self._reader = settings.engine.execution_options(reads_only=True)
-        is_file = settings.engine.dialect.name == "sqlite"
-        self._lock: AbstractContextManager[object] = threading.Lock() if is_file else nullcontext()
+        self._is_file = settings.engine.dialect.name == "sqlite"
+        self._lock: AbstractContextManager[object] = threading.Lock() if self._is_file else nullcontext()
+        self._free_at = 0.0
         self._journal_lock = threading.Lock()
+        self._follow_lock = threading.Lock()
         self.journal = Journal(settings.engine, settings.new_id)
-        self._read: list[audit.Deed] = []
-        self._wake = threading.Event()
-        self._stopping = False
-        self._recorder = threading.Thread(target=self._record, name="audit", daemon=True)
-        self._recorder.start()
+        self.writer = Writer(self.writing)
+        self._stopping = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="follower", daemon=True)
+        self._follower.start()
 
     @property
     def now(self) -> int:
@@ -101,9 +106,17 @@ class State:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """The turn of a thread to write, where only one can."""
+        """The turn of a thread to write, where only one can. Afterwards the engine has as long to take its own: it is
+        another process, which nothing else would let in while one transaction here follows the other."""
         with self._lock:
-            yield
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+            began = time.monotonic()
+            try:
+                yield
+            finally:
+                if self._is_file:
+                    ended = time.monotonic()
+                    self._free_at = ended + min(ended - began, _MOST_LEFT)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Does work in a transaction, again where another was in its way. The work is to be without effects beside."""
@@ -124,52 +137,54 @@ class State:
             (outcome,) = self.journal.commit([planned])
         return outcome
 
-    def follow(self) -> None:
-        """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest."""
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """What is found by its key, without a thread of its own where the database is a file: there it takes less than
+        going to one, and nobody waits for a writer."""
+        return self._looked(work) if self._is_file else await run_in_threadpool(self._looked, work)
+
+    def _looked(self, work: Callable[[Connection], T]) -> T:
         with self.reading() as connection:
-            behind = is_behind(connection)
-        if behind:
-            self.write(lambda connection: catch_up(connection, _PORTIONS))
+            return work(connection)
+
+    def follow(self) -> None:
+        """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest. What they
+        are is worked out before the turn to write is taken."""
+        with self._follow_lock:
+            for _ in range(_PORTIONS):
+                with self.reading() as connection:
+                    portion = read_portion(connection)
+                if portion is None:
+                    return
+                self.write(partial(write_portion, portion=portion))
+
+    async def done(self, together: Together, asked: Any) -> Any:
+        """What came of something that is done with what others ask: when it is on the disk."""
+        return await asyncio.wrap_future(self.writer.ask(together, asked))
 
     def saw(self, who: str, action: str, subject: str, **detail: Any) -> None:
         """Notes a read for the audit log. It is written with others within a twentieth of a second."""
-        self._read.append(audit.Deed(self.now, who, action, subject, detail))
-        self._wake.set()
+        self.writer.note(audit.Deed(self.now, who, action, subject, detail))
 
     def flush(self) -> None:
         """Writes what was noted."""
-        taken, self._read = self._read, []
-        if not taken:
-            return
-        try:
-            with self.writing() as connection:
-                audit.write_all(connection, taken)
-        except Exception:
-            self._read = taken + self._read
-            raise
+        self.writer.flush()
 
     def close(self) -> None:
         """Writes what was noted, and lets go of the database."""
-        self._stopping = True
-        self._wake.set()
-        self._recorder.join()
-        self.flush()
+        self._stopping.set()
+        self._follower.join()
+        self.writer.close()
         self.journal.close()
 
-    def _record(self) -> None:
-        while not self._stopping:
-            self._wake.wait(_FOLLOW_SECONDS)
-            self._wake.clear()
+    def _follow(self) -> None:
+        while not self._stopping.wait(_FOLLOW_SECONDS):
             try:
-                self.flush()
                 self.follow()
             except Exception:
-                log("api.late", "what was read could not be recorded yet", level=logging.WARNING, error=True)
-                self._wake.set()
-            time.sleep(_PAUSE)
+                log("api.late", "the balances could not follow yet", level=logging.WARNING, error=True)
 
 
-def state_of(request: Request) -> State:
+async def state_of(request: Request) -> State:
     """The state of the application that a request is for."""
     state: State = request.app.state.api
     return state

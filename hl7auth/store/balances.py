@@ -1,6 +1,6 @@
 """Balances read from authorizations: what each grants, beside what charges took of it; and lists of them.
 
-Imports sqlalchemy, domain, and the store's tables and deliveries.run only.
+Imports sqlalchemy, orjson, domain, and the store's tables and deliveries.run only.
 
 The table follows the versions of authorizations, from where it was left (`search_mark`): who reads lists lets it catch
 up first, and who changes a balance reads its authorization anew in the same transaction. The intake knows nothing of
@@ -13,6 +13,7 @@ from datetime import date
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.balance import GRANTED, Account, Holding, LineAccount
@@ -35,8 +36,9 @@ _UPSERT = (
     f" VALUES ({', '.join(['{p}'] * len(_COLUMNS))}, 0, 1)"
     " ON CONFLICT (key, line) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
-    + ", row_version = balance.row_version + 1 WHERE "
+    + ", row_version = balance.row_version + 1 WHERE balance.message_id <= excluded.message_id AND ("
     + " OR ".join(f"balance.{name} IS DISTINCT FROM excluded.{name}" for name in _COLUMNS[2:])
+    + ")"
 )
 #: a line that is no longer there: what was charged to it stays on record, and nothing more can be
 _GONE = (
@@ -47,6 +49,8 @@ _MARK = (
     "INSERT INTO search_mark (name, message_id) VALUES ({p}, {p})"
     " ON CONFLICT (name) DO UPDATE SET message_id = excluded.message_id"
 )
+_MARK_FROM = "UPDATE search_mark SET message_id = {p} WHERE name = {p} AND message_id = {p}"
+_MARK_FIRST = "INSERT INTO search_mark (name, message_id) VALUES ({p}, {p}) ON CONFLICT (name) DO NOTHING"
 _UPTO = (
     "SELECT max(message_id) FROM (SELECT message_id FROM authorization_version WHERE message_id > {p}"
     " ORDER BY message_id LIMIT {p}) AS newer"
@@ -59,6 +63,10 @@ _ONE = "SELECT key, version, status, message_id, document FROM authorization_ver
 _IS_FRESH = (
     "SELECT 1 FROM authorization_version v JOIN balance b ON b.key = v.key AND b.message_id = v.message_id"
     " WHERE v.key = {p} AND v.current = 1 AND b.line = ''"
+)
+_FRESH_OF = (
+    "SELECT v.key, CASE WHEN b.message_id = v.message_id THEN 1 ELSE 0 END AS fresh FROM authorization_version v"
+    " LEFT JOIN balance b ON b.key = v.key AND b.line = '' WHERE v.key IN ({marks}) AND v.current = 1"
 )
 #: under an amendment that nobody has decided, what was decided last stays in force
 _DECIDED = (
@@ -75,16 +83,45 @@ class Listed(NamedTuple):
     row_version: int
 
 
+class Portion(NamedTuple):
+    """What messages behind `low`, up to `upto`, made of balances: rows, and the keys and messages they are from."""
+
+    low: int
+    upto: int
+    rows: list[tuple[object, ...]]
+    read: list[tuple[str, int]]
+
+
 def catch_up(connection: Connection, portions: int = 1) -> bool:
     """Reads the versions that came since; False where some are left after so many portions of 500 messages."""
     for _ in range(portions):
-        low = mark(connection, MARK)
-        upto = run(connection, _UPTO, (low, _PORTION)).scalar()
-        if upto is None:
+        portion = read_portion(connection)
+        if portion is None:
             return True
-        refresh(connection, run(connection, _CURRENT, (low, upto)).all())
-        run(connection, _MARK, (MARK, upto))
+        write_portion(connection, portion)
     return False
+
+
+def read_portion(connection: Connection) -> Portion | None:
+    """The balances of the next 500 messages that the table does not know yet; None where there are none. Only reads."""
+    low = mark(connection, MARK)
+    upto = run(connection, _UPTO, (low, _PORTION)).scalar()
+    if upto is None:
+        return None
+    rows = run(connection, _CURRENT, (low, upto)).all()
+    made = [line for row in rows for line in _rows(connection, row)]
+    return Portion(low, upto, made, [(row.key, row.message_id) for row in rows])
+
+
+def write_portion(connection: Connection, portion: Portion) -> bool:
+    """Writes what was read, perhaps a while ago: what is newer by now stays. False, with nothing written, where
+    somebody else was there first."""
+    moved = run(connection, _MARK_FROM, (portion.upto, MARK, portion.low)).rowcount
+    if not moved and (portion.low or not run(connection, _MARK_FIRST, (MARK, portion.upto)).rowcount):
+        return False
+    run_many(connection, _UPSERT, portion.rows)
+    run_many(connection, _GONE, portion.read)
+    return True
 
 
 def is_behind(connection: Connection) -> bool:
@@ -103,6 +140,14 @@ def refresh_one(connection: Connection, key: str) -> bool:
     return bool(rows)
 
 
+def fresh_of(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
+    """Those of the keys that there are, and whether their balance is that of the current version."""
+    if not keys:
+        return {}
+    sql = _FRESH_OF.format(marks=", ".join(["{p}"] * len(keys)))
+    return {row.key: bool(row.fresh) for row in run(connection, sql, keys)}
+
+
 def forget(connection: Connection) -> None:
     """Everything is to be read anew, as after a renewal; what charges used stays."""
     run(connection, "DELETE FROM balance WHERE used = 0", ())
@@ -118,11 +163,11 @@ def refresh(connection: Connection, rows: Sequence[Row[Any]]) -> None:
 
 
 def _rows(connection: Connection, row: Row[Any]) -> list[tuple[object, ...]]:
-    document, status = json.loads(row.document), Status(row.status)
+    document, status = orjson.loads(row.document), Status(row.status)
     if status in UNDECIDED and row.version > 1:
         before = run(connection, _DECIDED, (row.key, row.version)).first()
         if before is not None and before.status in GRANTED:
-            document = json.loads(before.document)
+            document = orjson.loads(before.document)
     document["key"] = row.key
     holding = held(document)
     codes = json.dumps(sorted(holding.codes))
@@ -177,12 +222,14 @@ def _holdings(connection: Connection, keys: Sequence[str]) -> list[Listed]:
     return list(holdings_of(connection, keys).values())
 
 
-def holdings_of(connection: Connection, keys: Sequence[str]) -> dict[str, Listed]:
-    """The balances of those of the keys that have one, in their order."""
+def holdings_of(connection: Connection, keys: Sequence[str], *, lock: bool = False) -> dict[str, Listed]:
+    """The balances of those of the keys that have one, in their order; with `lock` nobody else changes them until the
+    end of this transaction."""
     if not keys:
         return {}
     marks = ", ".join(["{p}"] * len(keys))
-    rows = run(connection, f"SELECT * FROM balance WHERE key IN ({marks}) ORDER BY key, line", keys).all()
+    locked = " FOR UPDATE" if lock and connection.dialect.name == "postgresql" else ""
+    rows = run(connection, f"SELECT * FROM balance WHERE key IN ({marks}) ORDER BY key, line{locked}", keys).all()
     found = {key: _listed(list(some)) for key, some in groupby(rows, lambda row: row.key)}
     return {key: found[key] for key in keys if key in found}
 

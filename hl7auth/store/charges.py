@@ -4,7 +4,7 @@ Imports sqlalchemy, domain, and the store's balances, units and deliveries.run o
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -52,6 +52,14 @@ def row(connection: Connection, charge_id: str) -> Row[Any]:
     if found is None:
         raise Missing(f"there is no charge '{charge_id}'")
     return found
+
+
+def rows(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """The rows of those charges that there are."""
+    if not ids:
+        return {}
+    marks = ", ".join(["{p}"] * len(ids))
+    return {each.id: each for each in run(connection, f"SELECT * FROM charge WHERE id IN ({marks})", ids)}
 
 
 def read(connection: Connection, charge_id: str) -> Entry:

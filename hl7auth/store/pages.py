@@ -1,17 +1,17 @@
 """Pages of authorizations and of open requests, newest first, for programs that ask for one after the other.
 
-Imports sqlalchemy, domain, and the store's authorizations, balances and deliveries.run only.
+Imports sqlalchemy, orjson, domain, and the store's authorizations, balances and deliveries.run only.
 
 What is asked by member, payor or number goes by the table of balances; the rest by the message that made the version.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.balance import Account, Holding, LineAccount
@@ -121,13 +121,13 @@ def requests(
 def may_see(connection: Connection, key: str, sees: Sees) -> bool:
     """True when there is such an authorization or request, and it may be seen."""
     row = run(connection, _ONE, (key,)).first()
-    return row is not None and sees(payor_of(json.loads(row.document)), row.channel or "")
+    return row is not None and sees(payor_of(orjson.loads(row.document)), row.channel or "")
 
 
 def document_of(connection: Connection, key: str) -> Entry | None:
     """The current document as stored."""
     row = run(connection, _ONE, (key,)).first()
-    return None if row is None else json.loads(row.document)
+    return None if row is None else orjson.loads(row.document)
 
 
 def payor_of(document: Entry) -> str:
@@ -135,17 +135,37 @@ def payor_of(document: Entry) -> str:
     return str((document.get("payor") or {}).get("code", ""))
 
 
+class Found(NamedTuple):
+    """One authorization or request: its key as stored, its entry, and the version of both document and balance."""
+
+    key: str
+    entry: Entry
+    version: str
+
+
+def found(connection: Connection, key: str, sees: Sees, today: date) -> Found | None:
+    """What is under a key, as it is stored or shown (a referral, a control id); None where nothing is that may be
+    seen."""
+    for stored in (key, f"?{key}", f"?#{key}"):
+        row = run(connection, _ONE, (stored,)).first()
+        if row is not None:
+            document = orjson.loads(row.document)
+            return _found(connection, row, document, today) if sees(payor_of(document), row.channel or "") else None
+    return None
+
+
 def one(connection: Connection, key: str, today: date) -> tuple[Entry, str] | None:
     """The current document of an authorization or request with provenance and balance, and the version of both
     (which begins with that of the document)."""
     row = run(connection, _ONE, (key,)).first()
-    if row is None:
-        return None
-    document = json.loads(row.document)
-    known = holdings_of(connection, [key]).get(key)
+    return None if row is None else _found(connection, row, orjson.loads(row.document), today)[1:]
+
+
+def _found(connection: Connection, row: Row[Any], document: Entry, today: date) -> Found:
+    known = holdings_of(connection, [row.key]).get(row.key)
     entry = shown(document) | {"balance": balance_entry(_fresh(row, document, known), today)}
     used = known.holding.whole.used if known else Decimal(0)
-    return entry, f"{row.version}-{said(used)}-{today:%Y%m%d}"
+    return Found(row.key, entry, f"{row.version}-{said(used)}-{today:%Y%m%d}")
 
 
 def balance_entry(holding: Holding, today: date) -> Entry:
@@ -208,7 +228,7 @@ def _page(
         if len(found) == limit:
             last = found[-1][0]
             return found, (last.message_id, last.key)
-        document = json.loads(row.document)
+        document = orjson.loads(row.document)
         if sees(payor_of(document), row.channel or ""):
             found.append((row, document))
         if looked >= MOST_READ:

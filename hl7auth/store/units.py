@@ -20,11 +20,11 @@ from hl7auth.store.deliveries import run
 
 AUTH_REQUIRED = "auth_required"
 
-_NOTE = (
+NOTE = (
     "INSERT INTO charge_use (charge_id, key, line, units, dos, at, by) VALUES ({p}, {p}, {p}, {p}, {p}, {p}, {p})"
     " ON CONFLICT (charge_id) WHERE reversed_at IS NULL DO NOTHING"
 )
-_TAKE = (
+TAKE = (
     "UPDATE balance SET used = used + {p}, row_version = row_version + 1 WHERE key = {p} AND line IN ('', {p})"
     " AND granted = 1 AND (effective = '' OR effective <= {p}) AND (expiration = '' OR expiration >= {p})"
     " AND (approved IS NULL OR used + external_used + {p} <= approved)"
@@ -32,7 +32,7 @@ _TAKE = (
 _GIVE = "UPDATE balance SET used = used - {p}, row_version = row_version + 1 WHERE key = {p} AND line IN ('', {p})"
 _IN_FORCE = "SELECT * FROM charge_use WHERE charge_id = {p} AND reversed_at IS NULL"
 _REVERSE = "UPDATE charge_use SET reversed_at = {p}, reversed_by = {p} WHERE id = {p} AND reversed_at IS NULL"
-_PLACE = (
+PLACE = (
     "UPDATE charge SET key = {p}, line = {p}, number = {p}, issues = {p}, row_version = row_version + 1 WHERE id = {p}"
 )
 _DRIFT = (
@@ -89,13 +89,22 @@ def attach(connection: Connection, charge_id: str, key: str, by: str, now: int) 
     if why := reasons(listed.holding, asked):
         raise NotCovered(why)
     line = listed.holding.line_for(charge.code)
-    noted = run(connection, _NOTE, (charge_id, key, line, charge.units, charge.dos, now, by)).rowcount
-    wanted = (charge.units, key, line, charge.dos, charge.dos, charge.units)
-    if not noted or run(connection, _TAKE, wanted).rowcount != (2 if line else 1):
+    noted = run(connection, NOTE, note_row(charge, key, line, by, now)).rowcount
+    if not noted or run(connection, TAKE, take_row(charge, key, line)).rowcount != (2 if line else 1):
         raise NotCovered([Reason.UNITS])  # somebody was faster
     issues = charge.issues  # what the charge needs is said again by its next validation
-    run(connection, _PLACE, (key, line, listed.holding.number, issues, charge_id))
+    run(connection, PLACE, (key, line, listed.holding.number, issues, charge_id))
     return Attached(key, line, listed.holding.number, new=True, moved_from=moved_from)
+
+
+def note_row(charge: Row[Any], key: str, line: str, by: str, now: int) -> tuple[object, ...]:
+    """The values of NOTE: the row of the ledger."""
+    return charge.id, key, line, charge.units, charge.dos, now, by
+
+
+def take_row(charge: Row[Any], key: str, line: str) -> tuple[object, ...]:
+    """The values of TAKE, which changes the row of the whole, and that of the line where there is one; or nothing."""
+    return charge.units, key, line, charge.dos, charge.dos, charge.units
 
 
 def reverse(connection: Connection, charge_id: str, by: str, now: int) -> bool:
@@ -104,7 +113,7 @@ def reverse(connection: Connection, charge_id: str, by: str, now: int) -> bool:
     if not _taken_off(connection, charge_id, by, now):
         return False
     issues = json.dumps([AUTH_REQUIRED, *(each for each in json.loads(charge.issues) if each != AUTH_REQUIRED)])
-    run(connection, _PLACE, ("", "", "", issues, charge_id))
+    run(connection, PLACE, ("", "", "", issues, charge_id))
     return True
 
 
@@ -132,7 +141,7 @@ def validate(connection: Connection, charge_id: str) -> list[str]:
         found = [f"authorization_{each.lower()}" for each in _still_wrong(listed.holding, asked_by(charge))]
         if listed.holding.whole.overused:
             found.append("authorization_overused")
-    run(connection, _PLACE, (charge.key, charge.line, charge.number, json.dumps(found + kept), charge_id))
+    run(connection, PLACE, (charge.key, charge.line, charge.number, json.dumps(found + kept), charge_id))
     return found + kept
 
 
