@@ -117,8 +117,7 @@ def clocks_of(state: State) -> Any:
         channel = state.settings.channels.get(name)
         if channel is None:
             return Clocks()
-        said = channel.file.clocks
-        return Clocks(said.expedited_hours, said.standard_hours, frozenset(said.expedited))
+        return channel.file.clocks.agreed
 
     return clocks
 

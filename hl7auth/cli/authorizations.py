@@ -157,8 +157,7 @@ def _clocks(folder: Path | None) -> "Callable[[str], Clocks]":
         file = files().get(name)
         if file is None:
             return Clocks()
-        said = file.clocks
-        return Clocks(said.expedited_hours, said.standard_hours, frozenset(said.expedited))
+        return file.clocks.agreed
 
     return clocks_of
 

@@ -281,8 +281,7 @@ class Desk:
         channel = self._channels.get(name)
         if channel is None:
             return Clocks()
-        said = channel.file.clocks
-        return Clocks(said.expedited_hours, said.standard_hours, frozenset(said.expedited))
+        return channel.file.clocks.agreed
 
 
 def _fitting(state: Process, events: Event | tuple[Event, ...]) -> Event:

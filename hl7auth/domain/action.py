@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hl7auth.domain.action_table import SNAPSHOT_CODES, Effect, Step, step
-from hl7auth.domain.authorization import Aut, Claim, Line, line_values
+from hl7auth.domain.authorization import Aut, Claim, Line, line_priority, line_values
 from hl7auth.domain.change import Refused, end, ended, store
 from hl7auth.domain.correlation import requests_of
 from hl7auth.domain.document import AUT_KEYS, Document, build, of_whole, said
@@ -224,7 +224,7 @@ class _Work:
         elif does is Effect.END:
             lines[place] = {**lines[place], "status": Status.CANCELLED}
         else:
-            values = _merged(lines[place], aut, does)
+            values = _merged(lines[place], aut, does) | line_priority(line.procedure)
             if self.assumed is None and self._decides(aut, does):
                 values["status"] = self._said(values, aut)
             values.setdefault("status", self._line_status(values, aut))

@@ -269,7 +269,15 @@ def line_values(line: Line) -> Values:
     identifier = line_identifier(line.procedure)
     if identifier:
         values["identifier"] = identifier
+    if len(line.procedure.fields) > 14:
+        values |= line_priority(line.procedure)
     return values | (line.aut.stated if line.aut else {})
+
+
+def line_priority(segment: Segment) -> Values:
+    """PR1-14 as {priority}, where it is sent: a rank (table 0418), or how urgent partners say the procedure is."""
+    priority = segment.components(14)[0]
+    return {"priority": priority} if priority not in ("", NULL) else {}
 
 
 def line_identifier(segment: Segment) -> str:

@@ -3,11 +3,13 @@
 Imports errors only.
 
 Times are microseconds since 1970, UTC. How urgent a request is, its sender says in RF1-2 (table 0280: S STAT, A ASAP,
-R routine). AUT has no field for it, and PR1-14 ranks procedures and does not hurry them, so neither is read.
+R routine) for the whole of it, or in PR1-14 for a procedure. Table 0418 has only ranks for that (0, 1, 2), which hurry
+nothing; partners write the codes of 0280 there. What hurries wins: a request with one urgent procedure is expedited,
+though RF1-2 says routine, since a procedure that is decided late is late.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -23,7 +25,8 @@ _FRACTION = re.compile(r"[T ].*\d[.,](\d{1,6})\d*(?=\D|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """How long an answer may take, in hours, and the codes of RF1-2 that make a request an expedited one.
+    """How long an answer may take, in hours, and the codes that make a request an expedited one: `expedited` those of
+    RF1-2, `expedited_procedures` those of PR1-14.
 
     The defaults are what CMS-0057-F demands of payors since 2026: 72 hours, and 7 calendar days.
     """
@@ -31,27 +34,37 @@ class Clocks:
     expedited_hours: float = 72
     standard_hours: float = 168
     expedited: frozenset[str] = frozenset({"S", "A"})
+    expedited_procedures: frozenset[str] = frozenset({"S", "A"})
 
     def hurries(self, priority: str) -> bool:
-        """True for an expedited request; some senders write the word for the code."""
+        """True for an RF1-2 that hurries the request; some senders write the word for the code."""
         return _code(priority) in {_code(each) for each in self.expedited}
+
+    def hurrying(self, procedures: Iterable[str]) -> str:
+        """The first PR1-14 that hurries the request, as it was said; empty without one."""
+        codes = {_code(each) for each in self.expedited_procedures}
+        return next((each for each in procedures if _code(each) in codes), "")
 
 
 class Asked(NamedTuple):
-    """One message by which a request was made or made again: when it came, and its RF1-2, empty where it says none."""
+    """One message by which a request was made or made again: when it came, its RF1-2, empty where it says none, and
+    the procedures that it left, each with its PR1-14 or none."""
 
     at: int
     priority: str
+    procedures: tuple[tuple[str, str], ...] = ()
 
 
 class Clock(NamedTuple):
-    """The clock of an open request at the moment `now`; `priority` is what was said, empty if nothing was."""
+    """The clock of an open request at the moment `now`; `priority` is what RF1-2 said, `procedure_priority` a PR1-14
+    that hurries it, each empty if there is none."""
 
     since: int
     due: int
     expedited: bool
     priority: str
     now: int
+    procedure_priority: str = ""
 
     @property
     def age(self) -> int:
@@ -70,6 +83,7 @@ class Clock(NamedTuple):
             "age_hours": round(self.age / _HOUR, 2),
             "urgency": "expedited" if self.expedited else "standard",
             "priority": self.priority or None,
+            "procedure_priority": self.procedure_priority or None,
             "due": iso_time(self.due),
             "left_hours": round((self.due - self.now) / _HOUR, 2),
             "overdue": self.overdue,
@@ -81,21 +95,23 @@ def clock(asked: Sequence[Asked], now: int, clocks: Clocks | None = None) -> Clo
 
     It runs from the first of them: to modify or to send again what is open does not win time. A request that is
     expedited later gets the shorter time from then on, but never more than it had. What a later message does not say
-    stays as it was said.
+    stays as it was said; a procedure that it leaves out hurries nothing any more.
     """
     if not asked:
         return None
     clocks = clocks or Clocks()
-    priority, hurried_since = "", None
+    priority, procedures, hurried_since = "", dict[str, str](), None
     for each in asked:
         priority = each.priority or priority
-        hurried_since = (hurried_since or each.at) if clocks.hurries(priority) else None
+        procedures = {name: said or procedures.get(name, "") for name, said in each.procedures}
+        hurries = clocks.hurries(priority) or bool(clocks.hurrying(procedures.values()))
+        hurried_since = (hurried_since or each.at) if hurries else None
     since = asked[0].at
     due = since + hours(clocks.standard_hours)
     if hurried_since is not None:
         hurried = hurried_since + hours(clocks.expedited_hours)
         due = hurried if hurried_since == since else min(due, hurried)
-    return Clock(since, due, hurried_since is not None, priority, now)
+    return Clock(since, due, hurried_since is not None, priority, now, clocks.hurrying(procedures.values()))
 
 
 def spoken(duration: int) -> str:

@@ -43,7 +43,7 @@ PARTS: dict[str, Parts] = {
 
 _AUT_NAMES = {6: "identifier", **{field.number: field.key for field in AUT_FIELDS}}
 _HEAD = ("status", "identifier", "assigner", "patient", "referral", "sent_to", "diagnoses", "lines")
-_OF_LINES = ("procedure", "identifier", "status")
+_OF_LINES = ("procedure", "identifier", "priority", "status")
 _UNASKED = frozenset({"key", "version", "provenance"})
 
 

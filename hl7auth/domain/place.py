@@ -135,6 +135,9 @@ def _name(source: Source, segment: Segment) -> str:
     return f"{segment.name}[{at}]" if len(same) > 1 else segment.name
 
 
+_OF_PROCEDURE = {"identifier": 19, "priority": 14}
+
+
 def _in_lines(source: Source, rest: Path) -> Place | None:
     lines = source.document.get("lines", [])
     if not rest or not isinstance(rest[0], int) or rest[0] >= len(lines):
@@ -147,8 +150,9 @@ def _in_lines(source: Source, rest: Path) -> Place | None:
         deeper = "3" + _below("procedure", rest[2:]) if name else ""
         place = _place(source, found.procedure, deeper, 3)
         return place if name else Place(_name(source, found.procedure), "", None)
-    if name == "identifier":
-        return _place(source, found.procedure, "19.1", 19)
+    if name in _OF_PROCEDURE:
+        field = _OF_PROCEDURE[name]
+        return _place(source, found.procedure, f"{field}.1", field)
     if name == "status":
         return _by_event(source, stored.get(name)) or (_by_aut(source, found.aut, found) if found.aut else None)
     if found.aut is None or found.aut.values.get(name) != stored.get(name):

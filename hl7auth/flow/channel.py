@@ -1,6 +1,7 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.terms, the modules of flow that hold parts of a channel, rules, steps, wire, resources and errors only.
+Imports domain.clock, domain.terms, the modules of flow that hold parts of a channel, rules, steps, wire, resources
+and errors only.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from hl7auth.domain import clock
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
@@ -99,11 +101,19 @@ class Accepts(Strict):
 
 
 class Clocks(Strict):
-    """How long a decision may take, in hours; RF1-2 (table 0280) names the requests that are expedited."""
+    """How long a decision may take, in hours, and which requests are expedited: by RF1-2 (`expedited`, table 0280), or
+    by PR1-14 of any procedure (`expedited_procedures`, codes that partners agree on)."""
 
     expedited_hours: float = Field(72, gt=0)
     standard_hours: float = Field(168, gt=0)
     expedited: tuple[str, ...] = ("S", "A")
+    expedited_procedures: tuple[str, ...] = ("S", "A")
+
+    @property
+    def agreed(self) -> clock.Clocks:
+        """The clocks as requests run by them."""
+        codes = frozenset(self.expedited), frozenset(self.expedited_procedures)
+        return clock.Clocks(self.expedited_hours, self.standard_hours, *codes)
 
 
 class ChannelFile(Strict):

@@ -30,6 +30,7 @@ from hl7auth.steps.table import read_table
 from hl7auth.wire import charset
 
 _FILE = re.compile(r"[^\s:*?<>|]+\.(csv|pem|crt|cer|key|pfx|p12|der|txt|yaml|yml|json)", re.IGNORECASE)
+_RANKS = frozenset({"0", "1", "2"})
 _FREE_TEXT = frozenset({"set", "add", "title", "description", "profile", "headers"})
 _PYTHON = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)", re.ASCII)
 _CLEAR = re.compile(r"http://(\[[^\]]*\]|[^/?#:]*)", re.IGNORECASE)
@@ -229,6 +230,10 @@ def _values(looked: _Looked) -> Iterator[Said]:
         if codes and code not in codes and "clocks" in looked.written:
             text = f"table 0280 has no code '{code}' ({', '.join(codes)})"
             yield Said(("clocks", "expedited", number), text, fails=False)
+    for number, code in enumerate(file.clocks.expedited_procedures):
+        if code.strip() in _RANKS:
+            text = f"'{code}' ranks a procedure (table 0418) and says nothing of haste: with it, most requests hurry"
+            yield Said(("clocks", "expedited_procedures", number), text, fails=False)
     if file.limits.message_seconds > file.limits.idle_seconds:
         text = "a message may take longer than a connection may be silent"
         yield Said(("limits", "message_seconds"), text, fails=False)

@@ -7,7 +7,7 @@ filter that only the document can answer costs no memory.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, and_,
 
 from hl7auth.domain.clock import Asked, Clock, Clocks, clock
 from hl7auth.domain.document import shown
-from hl7auth.domain.status import UNDECIDED
+from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.store.history import find
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
@@ -115,7 +115,7 @@ def clocks_of_keys(connection: Connection, keys: Sequence[str], now: int, clocks
     asked = {key: _asked(key, made) for key, made in _made(connection, keys).items()}
     found = {}
     for key, made in asked.items():
-        times = [Asked(each.at, each.priority) for each in made]
+        times = [Asked(each.at, each.priority, each.procedures) for each in made]
         running = clock(times, now, clocks_of(made[-1].channel)) if made else None
         if running is not None:
             found[key] = running
@@ -123,13 +123,15 @@ def clocks_of_keys(connection: Connection, keys: Sequence[str], now: int, clocks
 
 
 class _Made(NamedTuple):
-    """A version, as far as clocks need it; `asks` when a request made it, `priority` is RF1-2."""
+    """A version, as far as clocks need it; `asks` when a request made it, `priority` is RF1-2, `procedures` every
+    line that is not cancelled, with its PR1-14."""
 
     status: str
     at: int
     asks: bool
     channel: str
     priority: str
+    procedures: tuple[tuple[str, str], ...]
 
 
 def _asked(key: str, made: Sequence[_Made]) -> list[_Made]:
@@ -145,11 +147,23 @@ def _asked(key: str, made: Sequence[_Made]) -> list[_Made]:
 def _made(connection: Connection, keys: Sequence[str]) -> dict[str, list[_Made]]:
     found: dict[str, list[_Made]] = defaultdict(list)
     for row in connection.execute(_made_query(keys)) if keys else ():
-        priority = json.loads(row.document).get("referral", {}).get("priority", "")
+        document = json.loads(row.document)
+        priority = document.get("referral", {}).get("priority", "")
         # the control id of a version is that of the message that asked, whatever a partner calls its requests
         asks = row.control_id == row.own_control_id and row.message_type not in _ANSWERS
-        found[row.key].append(_Made(row.status, row.at, asks, row.channel, priority))
+        found[row.key].append(_Made(row.status, row.at, asks, row.channel, priority, tuple(_procedures(document))))
     return found
+
+
+def _procedures(document: Entry) -> Iterator[tuple[str, str]]:
+    """Each line that is not cancelled by its PR1-19, else by its procedure, with its priority; the second of several
+    alike has another name than the first."""
+    seen: Counter[str] = Counter()
+    for line in document.get("lines", []):
+        if line.get("status") != Status.CANCELLED:
+            name = str(line.get("identifier") or line.get("procedure", {}).get("code", ""))
+            seen[name] += 1
+            yield f"{name}~{seen[name]}", line.get("priority", "")
 
 
 def _made_query(keys: Sequence[str]) -> Select[Any]:

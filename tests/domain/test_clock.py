@@ -82,6 +82,7 @@ def test_the_entry_shows_everything() -> None:
         "age_hours": 73.5,
         "urgency": "expedited",
         "priority": ASAP,
+        "procedure_priority": None,
         "due": "2026-03-04T10:00:00.000+00:00",
         "left_hours": -1.5,
         "overdue": True,
@@ -120,3 +121,43 @@ def test_a_time_copied_from_a_history_includes_what_happened_then(at: int) -> No
 def test_what_is_no_time_is_said_with_an_example(text: str) -> None:
     with pytest.raises(UserError, match="is no date or time; write 2026-03-01"):
         moment(text)
+
+
+@pytest.mark.parametrize(
+    ("priority", "procedures", "hurries", "by"),
+    [
+        (ROUTINE, ("1", "S"), True, "S"),  # what hurries wins
+        (STAT, ("1", ROUTINE), True, ""),
+        ("", ("stat",), True, "stat"),
+        ("", ("0", "1", "2"), False, ""),  # ranks
+        (ROUTINE, (), False, ""),
+    ],
+)
+def test_one_urgent_procedure_hurries_the_request(
+    priority: str, procedures: tuple[str, ...], hurries: bool, by: str
+) -> None:
+    running = clock([Asked(START, priority, tuple(zip("ABC", procedures, strict=False)))], START)
+    assert running is not None
+    assert (running.expedited, running.procedure_priority) == (hurries, by)
+    assert running.due == START + hours(72 if hurries else 168)
+
+
+def test_the_codes_of_procedures_are_a_list_of_their_own() -> None:
+    clocks = Clocks(expedited_procedures=frozenset({"U"}))
+    found = [clock([Asked(START, first, (("A", own),))], START, clocks) for first, own in ("-S", "-u", "U-")]
+    assert [running.expedited for running in found if running] == [False, True, False]
+    none = clock([Asked(START, "", (("A", "S"),))], START, Clocks(expedited_procedures=frozenset()))
+    assert none is not None
+    assert not none.expedited
+
+
+@pytest.mark.parametrize(
+    ("later", "hurries"),
+    [((("A", ""), ("B", "")), True), ((("A", ROUTINE),), False), ((("B", ""),), False), ((), False)],
+)
+def test_a_procedure_is_as_urgent_as_it_was_said_last_and_gone_when_left_out(
+    later: tuple[tuple[str, str], ...], hurries: bool
+) -> None:
+    running = clock([Asked(START, "", (("A", "S"),)), Asked(START + hours(10), ROUTINE, later)], START)
+    assert running is not None
+    assert (running.expedited, running.due) == (hurries, START + hours(72 if hurries else 168))

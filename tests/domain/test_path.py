@@ -64,7 +64,7 @@ def test_known_paths_are_looked_up(text: str, value: object) -> None:
         ("diagnoses[1]", r"there is no diagnoses\[1\] \(there is: diagnoses\[0\]\)"),
         ("authorized_disciplines[0]", r"there is no authorized_disciplines\[0\] \(there is: none\)"),
         ("lines.status", r"lines is a list; write lines\[0\].status"),
-        ("lines[0].expiry", r"lines\[0\] has no 'expiry' \(.*procedure, identifier, status, plan"),
+        ("lines[0].expiry", r"lines\[0\] has no 'expiry' \(.*procedure, identifier, priority, status, plan"),
         ("lines[0].authorized_units.amount", r"authorized_units has no 'amount' \(there is: quantity, unit\)"),
         ("expiration_date.year", "expiration_date is a single value: it has no 'year'"),
         ("payor[0]", "payor is no list"),

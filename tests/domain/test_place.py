@@ -119,9 +119,10 @@ def test_an_authorization_that_the_message_does_not_name_has_no_place() -> None:
 
 def test_the_status_of_a_line_stands_where_it_was_said() -> None:
     trial = Trial()
-    numbered = VISIT + "|" * 14 + "L1"
+    numbered = VISIT + "|" * 9 + "S|||||L1"
     asked = trial.send(request(numbered, aut({4: "20260401", 8: "3"}), THERAPY, referral="R1"))
     for field, text in (
+        ("lines[0].priority", "PR1[1]-14.1: S"),
         ("lines[0].status", "MSH-9: RQA^I08"), ("lines[1].status", "MSH-9: RQA^I08"),
         ("lines[0].identifier", "PR1[1]-19.1: L1"), ("lines[0].effective_date", "AUT-4 under PR1[1]: 20260401"),
     ):  # fmt: skip

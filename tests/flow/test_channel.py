@@ -73,6 +73,7 @@ clocks:
   expedited_hours: 24
   standard_hours: 120
   expedited: [S]
+  expedited_procedures: [U]
 retention:
   bodies_days: 400
 framing:
@@ -183,7 +184,7 @@ def test_every_key_is_read(folder: Path) -> None:
         snapshot=Snapshot(scope="message", delete_pattern=("first_field", "key"), empty="keep"),
         action=Action(mixed="act", same_again="accept", contradiction="warn"),
         order=Order(older="park"),
-        clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",)),
+        clocks=Clocks(expedited_hours=24, standard_hours=120, expedited=("S",), expedited_procedures=("U",)),
         retention=Retention(bodies_days=400),
         protocol=Agreed(
             sequence="require",

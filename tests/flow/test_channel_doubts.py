@@ -212,10 +212,13 @@ def test_a_secret_stands_in_the_environment_and_not_in_the_file(tmp_path: Path) 
 
 
 def test_values_that_do_not_go_together(doubts: Doubts, tmp_path: Path) -> None:
-    text = "clocks:\n  expedited: [S, X]\nlimits: {idle_seconds: 10}\nfallback_charset: UNICODE UTF-16\n"
+    text = "clocks:\n  expedited: [S, X]\n  expedited_procedures: [U, '1']\n"
+    text += "limits: {idle_seconds: 10}\nfallback_charset: UNICODE UTF-16\n"
+    ranks = "'1' ranks a procedure (table 0418) and says nothing of haste: with it, most requests hurry"
     utf_16 = "UNICODE UTF-16 never reads a message: its MSH must begin in ASCII"
     assert short(doubts(text), tmp_path) == [
         ("north.yaml:4", "clocks.expedited.2", "table 0280 has no code 'X' (A, R, S)", False),
-        ("north.yaml:5", "limits.message_seconds", "a message may take longer than a connection may be silent", False),
-        ("north.yaml:6", "fallback_charset", utf_16, False),
+        ("north.yaml:5", "clocks.expedited_procedures.2", ranks, False),
+        ("north.yaml:6", "limits.message_seconds", "a message may take longer than a connection may be silent", False),
+        ("north.yaml:7", "fallback_charset", utf_16, False),
     ]

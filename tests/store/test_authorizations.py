@@ -12,7 +12,7 @@ from hl7auth.domain.clock import Clocks
 from hl7auth.errors import UserError
 from hl7auth.store import authorizations
 from hl7auth.store.authorizations import Wanted, list_authorizations, read_authorization
-from tests.messages import ASKED, VISIT, answer, aut, granted, request
+from tests.messages import ASKED, THERAPY, VISIT, answer, aut, granted, request
 from tests.store.stored import HOUR, START, Store, samples, steps
 
 ALL = Wanted()
@@ -81,6 +81,36 @@ def test_an_open_request_has_its_age_and_when_it_is_due(store: Store) -> None:
     assert keys(store, LATE, now=now) == ["R2@FRONT:NORTH"]
     assert keys(store, LATE, now=START + 200 * HOUR, limit=2) == ["R2@FRONT:NORTH", "R3@FRONT:NORTH"]
     assert keys(store, LATE, now=START) == []
+
+
+@pytest.mark.parametrize("version", ["2.5", "2.8.2"])
+def test_a_procedure_says_how_urgent_it_is(store: Store, version: str) -> None:
+    """PR1-14, where RF1-2 says routine: the urgent one wins, until it is left out."""
+    urgent, rank = VISIT + "|" * 9 + "S", THERAPY + "|" * 9 + "1"
+    first = request(rank, urgent, aut({8: "3", 13: "SPEC"}), VISIT, referral="R1", version=version)
+    store.send(first.replace(b"RF1||", b"RF1||R", 1), at=START)
+    (entry,) = listed(store, OPEN, now=START + 73 * HOUR)
+    assert [line.get("priority") for line in entry["lines"]] == ["1", "S", None]
+    said = ("urgency", "priority", "procedure_priority", "overdue")
+    assert [entry["clock"][key] for key in said] == ["expedited", "R", "S", True]
+    store.send(request(rank, referral="R1", event="I09", control_id="C2", version=version), at=START + HOUR)
+    (entry,) = listed(store, OPEN, now=START + 73 * HOUR)
+    assert [entry["clock"][key] for key in said] == ["standard", "R", None, False]
+
+
+@pytest.mark.parametrize("version", ["2.8", "2.9"])
+def test_a_line_that_is_updated_or_deleted_hurries_accordingly(store: Store, version: str) -> None:
+    def lines(action: str, priority: str) -> tuple[str, str]:
+        return VISIT + "|" * 9 + priority, aut({6: "PA7", 8: "3", 13: "SPEC", 29: action})
+
+    store.send(request(*lines("A", ""), version=version), at=START)
+    kept = (THERAPY, aut({6: "PA7", 8: "1", 13: "SPEC", 29: "A"}))
+    top = aut({6: "PA7", 13: "SPEC", 29: "X"})
+    more = request(*lines("U", "S"), *kept, top=top, event="I09", version=version, control_id="C2")
+    store.send(more, at=START + HOUR)
+    assert [entry["clock"]["urgency"] for entry in listed(store, OPEN)] == ["expedited"]
+    store.send(request(*lines("D", "S"), event="I09", version=version, control_id="C3"), at=START + 2 * HOUR)
+    assert [entry["clock"]["urgency"] for entry in listed(store, OPEN)] == ["standard"]
 
 
 def test_an_answer_stops_the_clock_and_a_new_request_starts_another(store: Store) -> None:
