@@ -103,11 +103,15 @@ class Intake:
         self._queue: deque[tuple[Sender, Frame]] = deque()
         self._planned: list[tuple[Sender, Plan]] = []
         self._next: Timer | None = None
+        self._planning: Timer | None = None
 
     def submit(self, sender: Sender, received: Frame) -> None:
-        """Puts a frame into the next batch."""
+        """Puts a frame into the next batch. While another process has the turn there is time to plan it at once."""
         self._queue.append((sender, received))
-        self._schedule(0)
+        if self._waits_since is None:
+            self._schedule(0)
+        elif self._planning is None:
+            self._planning = self.reactor.callLater(0, self._plan_batch)
 
     def flush(self) -> None:
         """Plans and commits one batch and sends its replies.
@@ -116,11 +120,7 @@ class Intake:
         before the turn is asked for, so that others can commit meanwhile.
         """
         self._next = None
-        while self._queue and len(self._planned) < MAX_BATCH:
-            sender, received = self._queue.popleft()
-            self._planned.append((sender, sender.plan(received)))
-            if self.between is not None:
-                self.between()
+        self._plan_batch()
         if not self._planned:
             return
         planned = self._planned[:MAX_BATCH]
@@ -140,6 +140,14 @@ class Intake:
                 # a fault of ours with one connection takes no reply from the others
                 log("answer.failed", "a reply could not be sent", level=logging.ERROR, error=True,
                     message=outcome.plan.message_id)  # fmt: skip
+
+    def _plan_batch(self) -> None:
+        self._planning = None
+        while self._queue and len(self._planned) < MAX_BATCH:
+            sender, received = self._queue.popleft()
+            self._planned.append((sender, sender.plan(received)))
+            if self.between is not None:
+                self.between()
 
     def plan_waiting(self) -> None:
         """Plans all that waits, as the channels are now: before one of them becomes another."""
