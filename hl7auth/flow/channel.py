@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
+from hl7auth.flow.kind import Asked, Kind
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.replies import Replies, placed
 from hl7auth.flow.retention import Retention
@@ -244,6 +245,18 @@ class Channel(Strict):
     def name(self) -> str:
         """The name of the channel."""
         return self.file.channel
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another channel, which finds out for itself what follows from its file."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in ("steps", "steps_out", "kinds"):
+            copy.__dict__.pop(name, None)
+        return copy
+
+    @cached_property
+    def kinds(self) -> dict[Asked, Kind]:
+        """The kinds of messages that it took so far: not more than it accepts events, versions and processing ids."""
+        return {}
 
     @cached_property
     def steps(self) -> Steps:

@@ -31,6 +31,7 @@ from hl7auth.errors import Fault
 from hl7auth.flow.admission import OTHER_CERTIFICATE, strangers
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
+from hl7auth.flow.kind import Kind
 from hl7auth.flow.link import Link
 from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
 from hl7auth.rules.check import Finding, check
@@ -183,7 +184,7 @@ def salvage(raw: bytes) -> tuple[Header, Delimiters]:
         return _NO_HEADER, Delimiters()
     try:
         delimiters = read_delimiters(line[3], line[4 : line.find(line[3], 4)])
-        return read_header(Segment(line, delimiters))._replace(charset=""), delimiters
+        return read_header(Segment(line, delimiters)), delimiters
     except Fault:
         fields = line.split(line[3])
         control_id = fields[9] if len(fields) > 9 and fields[9].isprintable() else ""
@@ -226,22 +227,22 @@ def _plan_message(
     if header.message_type in ACKNOWLEDGMENTS:
         return Plan(*common)
     name = channel.file.profile_of(message)
-    dialect = resolved(name, None, channel.editions.get(name, "")).dialect
-    problems = _header_problems(header, channel, name)
-    if problems:
-        return Plan(*common, refusal=Refusal("AR", tuple(problems)), dialect=dialect)
+    event = (header.message_type, header.trigger_event)
+    kind = channel.kinds.get((name, *event, header.version, header.processing_id)) if header.control_id else None
+    if kind is None:
+        if problems := _header_problems(header, channel, name):
+            dialect = resolved(name, None, channel.editions.get(name, "")).dialect
+            return Plan(*common, refusal=Refusal("AR", tuple(problems)), dialect=dialect)
+        kind = _kind(header, channel, name)
+    profile, structure, acts_as, dialect, names = kind
     if fragment := _fragment(message):
         return Plan(*common, refusal=Refusal("AE", (fragment,)), dialect=dialect)
-    profile = channel.compiled(name, header.version)
-    acts_as = dialect.acts_as(header.message_type, header.trigger_event) if dialect else _event(header)
-    structure = profile.structure_of(*_event(header)) or profile.structure_of(*acts_as) or ""
     where = profile.layout(structure, tuple([segment.name for segment in message.segments]))
     findings = check(message, profile, where)
-    findings += header_remarks(header, structure, asked, acts_as[0] in ANSWERS, foreign=acts_as != _event(header))
+    findings += header_remarks(header, structure, asked, acts_as[0] in ANSWERS, foreign=acts_as != event)
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
-    names = profile.profile.status or _NO_CODES
     claims = _claims(message, where, dialect, names, acts_as[0] in ANSWERS)
     if len(claims) * len(message.text) > MAX_COPIED and len(claims) * _copied(message) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
@@ -254,12 +255,19 @@ def _plan_message(
     return Plan(*common, where, findings, None, intent, digest(message, channel), dialect)
 
 
+def _kind(header: Header, channel: Channel, name: str) -> Kind:
+    """What the channel makes of messages like this one, whose header it accepts."""
+    profile, event = channel.compiled(name, header.version), (header.message_type, header.trigger_event)
+    dialect = resolved(name, None, channel.editions.get(name, "")).dialect
+    acts_as = dialect.acts_as(*event) if dialect else event
+    structure = profile.structure_of(*event) or profile.structure_of(*acts_as) or ""
+    kind = Kind(profile, structure, acts_as, dialect, profile.profile.status or _NO_CODES)
+    channel.kinds[(name, *event, header.version, header.processing_id)] = kind
+    return kind
+
+
 def _copied(message: Message) -> int:
     return sum(len(each.text) for name in _COPIED for each in message.all(name))
-
-
-def _event(header: Header) -> tuple[str, str]:
-    return header.message_type, header.trigger_event
 
 
 def _claims(

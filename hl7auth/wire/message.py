@@ -183,7 +183,7 @@ class Message:
     def header(self) -> Header:
         """MSH as a Header."""
         if self._header is None:
-            self._header = read_header(self.segments[0])._replace(charset=self.charset)
+            self._header = read_header(self.segments[0], self.charset)
         return self._header
 
     def all(self, name: str) -> list[Segment]:
@@ -341,8 +341,8 @@ def _add_odd_line(message: Message, line: str, start: int) -> None:
         message.notes += ("line-is-no-segment",)
 
 
-def read_header(msh: Segment) -> Header:
-    """MSH as a Header, whatever the rest of the message is."""
+def read_header(msh: Segment, charset: str = "") -> Header:
+    """MSH as a Header, whatever the rest of the message is. `charset` is what the message was read in."""
     fields = msh.fields
     fields = fields + [""] * (19 - len(fields))
     marks = msh.delimiters
@@ -354,6 +354,6 @@ def read_header(msh: Segment) -> Header:
     return Header(
         first(3), first(4), first(5), first(6), fields[7], kind[0], kind[1] if len(kind) > 1 else "",
         kind[2] if len(kind) > 2 else "", unescape(fields[10], marks), first(11), first(12), fields[13],
-        first(15), first(16), part(fields[18], marks.repetition, 1),
+        first(15), first(16), charset,
         (fields[3], fields[4], fields[5], fields[6]), fields[10],
     )  # fmt: skip
