@@ -21,13 +21,13 @@ from hl7auth.native import MANIFEST, SHARED, SOURCES, about, source_of, stamp
 
 _NAMES = {
     "wire": "ack charset delimiters escapes framing message versions",
-    "rules": "check datatypes judge predicate spot structure walk",
+    "rules": "check compiled datatypes judge predicate rule spot structure walk",
     "domain": (
         "action action_table answer authorization change correlation dialect document intent lines order"
         " referral_action remarks requests semantics settle snapshot status values"
     ),
-    "flow": "decision forwarding handshake indexed intake link outbox relay reply returning",
-    "store": "field_index known",
+    "flow": "decision forwarding handshake indexed intake kind link outbox relay reply returning",
+    "store": "field_index journal known",
 }
 MODULES = tuple(f"hl7auth.{package}.{name}" for package, names in _NAMES.items() for name in names.split())
 
