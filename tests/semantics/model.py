@@ -3,7 +3,7 @@
 Written from chapter 2 (2.10.4), and not from the engine: one referral's authorizations, each with its lines.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 Fields = dict[str, str]
 """`count` and `name` of a line as sent: empty keeps or is nothing, `""` clears."""
@@ -26,49 +26,33 @@ class Held(NamedTuple):
 
 
 class Model:
-    """Everything that stands; what has ended is not in here."""
+    """Everything that stands; what has ended is not in here. To send nothing at all stands for a delete pattern."""
 
     def __init__(self) -> None:
         self.held: dict[str, Held] = {}
 
-    def snapshot(self, referral: str, sent: list[Sent]) -> Literal[True]:
-        named = {each.number for each in sent}
-        self.held = {key: each for key, each in self.held.items() if each.referral != referral or key in named}
-        for number in named:
-            lines = {each.procedure: stated(each.fields) for each in sent if each.number == number}
-            self.held[number] = Held(referral, dict(lines))
-        return True
-
-    def delete_all(self, referral: str) -> Literal[True]:
+    def snapshot(self, referral: str, sent: list[Sent]) -> bool:
         self.held = {key: each for key, each in self.held.items() if each.referral != referral}
+        for number in {each.number for each in sent}:
+            self.held[number] = Held(referral, {each[2]: stated(each.fields) for each in sent if each.number == number})
         return True
 
     def act(self, referral: str, sent: list[Sent]) -> bool:
         if not all(self.can(each) for each in sent):
             return False
-        before = set(self.held)
-        for action, number, procedure, fields in sent:
-            if action == "A" and number not in self.held:
-                self.held[number] = Held(referral, {procedure: stated(fields)})
-            elif action == "A":
-                self.held[number].lines[procedure] = stated(fields)
-            elif action == "U":
-                line = self.held[number].lines[procedure] or {}
-                kept = {key: value for key, value in line.items() if fields.get(key) != '""'}
-                self.held[number].lines[procedure] = kept | stated(fields)
-            elif action == "D":
-                self.held[number].lines[procedure] = None
-        for number in {each.number for each in sent if each.action in "AU"} & before:
-            self.held[number] = self.held[number]._replace(referral=referral)
-        self.held = {key: each for key, each in self.held.items() if any(line for line in each.lines.values())}
+        for action, number, procedure, fields in [each for each in sent if each.action != "X"]:
+            before = self.held.get(number, Held(referral, {}))
+            self.held[number] = before if action == "D" else before._replace(referral=referral)
+            kept = (action == "U" and before.lines[procedure]) or {}
+            kept = {key: value for key, value in kept.items() if not fields.get(key)}
+            before.lines[procedure] = None if action == "D" else kept | stated(fields)
+        self.held = {key: each for key, each in self.held.items() if any(each.lines.values())}
         return True
 
     def can(self, sent: Sent) -> bool:
-        if sent.action == "A":
-            return sent.number not in self.held
         if sent.action in "UD":
             return sent.number in self.held and bool(self.held[sent.number].lines.get(sent.procedure))
-        return True
+        return sent.action == "X" or sent.number not in self.held
 
 
 def stated(fields: Fields) -> Fields:
