@@ -15,6 +15,8 @@ from hl7auth.wire.ack import Location, Problem
 _BEGIN = frozenset({"I08", "I10", "I12"})
 """Events that ask for something anew; the others speak of what the sender believes to be known."""
 
+MODIFICATIONS = frozenset({"I09", "I13"})
+
 
 def request_answered(intent: Intent, known: Known) -> Record | None:
     """The request that an answer belongs to: by MSA-2 and requester, else by the referral, else by the number (AUT-6)
@@ -52,11 +54,19 @@ def half_key(intent: Intent) -> str:
 
 
 def request_made(intent: Intent, known: Known) -> tuple[str, Record | None]:
-    """The key of the request that a request makes or is about, and what stands there."""
-    for key in intent.request_keys:
+    """The key of the request that a request makes or is about, and what stands there.
+
+    A modification that names another payor is about the one request of its referral that waits at this receiver.
+    """
+    keys = intent.request_keys
+    for key in keys:
         record = known.record(key)
         if record is None or not intent.referral or is_sent_to(intent, record):
             break
+    if record is None and key != keys[0] and key == keys[1] and intent.trigger_event in MODIFICATIONS:
+        first = known.record(keys[0])
+        if first is not None and first.is_open and intent.is_request and _same_party(intent, first):
+            return keys[0], first
     return key, record
 
 
@@ -73,19 +83,27 @@ def is_sent_to(intent: Intent, request: Record) -> bool:
 
     An answer may come from another system than the request went to, if it speaks for the payor that was asked.
     """
-    sent = request.document.get("sent_to", {})
-    party, payor = Party(sent.get("application", ""), sent.get("facility", "")), sent.get("payor", "")
-    same_party = not any(party) or not any(intent.asked) or intent.asked.may_be(party)
+    payor = request.document.get("sent_to", {}).get("payor", "")
     if not payor or not intent.payors:
-        return same_party
-    return payor in intent.payors and (same_party or not intent.is_request)
+        return _same_party(intent, request)
+    return payor in intent.payors and (not intent.is_request or _same_party(intent, request))
 
 
-def sent_to(intent: Intent) -> Values:
-    """Whom a request was sent to, as its document keeps it."""
+def _same_party(intent: Intent, request: Record) -> bool:
+    sent = request.document.get("sent_to", {})
+    party = Party(sent.get("application", ""), sent.get("facility", ""))
+    return not any(party) or not any(intent.asked) or intent.asked.may_be(party)
+
+
+def sent_to(intent: Intent, before: Record | None = None) -> Values:
+    """Whom a request was sent to, as its document keeps it: what was known stays, unless it asks another payor."""
     values = {"application": intent.asked.application, "facility": intent.asked.facility}
     values["payor"] = next(iter(intent.payors), "")
-    return {key: value for key, value in values.items() if value}
+    sent = {key: value for key, value in values.items() if value}
+    if before is None:
+        return sent
+    asked: Values = sent | before.document.get("sent_to", {})
+    return asked | ({"payor": sent["payor"]} if intent.payors and asked["payor"] not in intent.payors else {})
 
 
 def in_its_referral(intent: Intent, request: Record) -> Intent:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hl7auth.domain.authorization import Aut, Claim
 from hl7auth.domain.change import withdrawn
-from hl7auth.domain.correlation import is_late, names_what_was_asked, request_answered
+from hl7auth.domain.correlation import MODIFICATIONS, is_late, names_what_was_asked, request_answered
 from hl7auth.domain.document import AUT_KEYS, Document
 from hl7auth.domain.intent import Change, Intent, Known
 from hl7auth.domain.lines import matched
@@ -17,8 +17,6 @@ from hl7auth.domain.snapshot import over
 from hl7auth.wire.ack import Location, Problem
 from hl7auth.wire.message import NULL
 
-_MODIFICATIONS = frozenset({"I09", "I13"})
-
 
 def remarks(intent: Intent, changes: Sequence[Change], known: Known) -> list[Problem]:
     """Everything to be remarked, each with severity W."""
@@ -26,8 +24,8 @@ def remarks(intent: Intent, changes: Sequence[Change], known: Known) -> list[Pro
     found: list[Problem] = []
     if not intent.is_request:
         found += _of_answer(intent, changes, known)
-    elif intent.trigger_event in _MODIFICATIONS and not updates:
-        found += _of_modification(intent, changes)
+    elif intent.trigger_event in MODIFICATIONS:
+        found += _of_payor(changes) if updates else _of_modification(intent, changes)
     if updates:
         found += _of_order(intent, changes)
     if any(aut.action for claim in intent.claims for aut in claim.auts):
@@ -71,6 +69,14 @@ def _of_modification(intent: Intent, changes: Sequence[Change]) -> Iterator[Prob
         return
     where = Location("RF1", 1, 6) if intent.referral else Location("MSH", 1, 9)
     yield _warning("request.nothing-to-modify", "nothing is known that this modifies; it counts as a request", where)
+
+
+def _of_payor(changes: Sequence[Change]) -> Iterator[Problem]:
+    for change in changes:
+        then, now = ((each.document.get("sent_to") if each else None) or {} for each in (change.before, change.record))
+        if then.get("payor") and now.get("payor") != then["payor"]:
+            text = f"the request waited for the payor {then['payor']}; it is asked of {now.get('payor')} now"
+            yield _warning("request.payor-changed", text, Location("AUT", 1, 2))
 
 
 def _of_order(intent: Intent, changes: Sequence[Change]) -> Iterator[Problem]:

@@ -72,7 +72,7 @@ def waiting(
         past = Past(before.document, intent.terms.snapshot.empty == "keep", lines_stay=not intent.has_procedures)
     document = {**build(whole, intent.context, intent.names, status, past), "key": shown_key(key)}
     if intent.referral:
-        document["sent_to"] = sent_to(intent) | (before.document.get("sent_to", {}) if before else {})
+        document["sent_to"] = sent_to(intent, before)
     numbers = [claim.identifier.key for claim in claims if claim.identifier]
     if before is not None and "authorizations" in before.document:  # what was granted to it is so while more is asked
         document["authorizations"] = before.document["authorizations"]

@@ -177,3 +177,52 @@ def test_rf1_25_deletes_the_referral_at_one_of_two_payors(version: str) -> None:
     raw = request(referral="R1" + "|" * 19 + "D", event="I09", version=version, **OTHER_SYSTEM | {"control_id": "C3"})
     trial.send(raw)
     assert trial.statuses("?R1@FRONT:NORTH", "?R1@FRONT:NORTH~BETAPAY@EAST") == ["pended", "cancelled"]
+
+
+MODIFIED = {"event": "I09", "control_id": "C3", "referral": "R1"}
+
+
+@BOTH
+def test_a_modification_that_names_another_payor_changes_the_request_that_waits(version: str) -> None:
+    trial = Trial()
+    trial.send(request(VISIT, ASKED, referral="R1", version=version))
+    outcome = trial.send(request(VISIT, aut({8: "3"} | BETA), version=version, **MODIFIED))
+    assert [(change.record.key, change.record.version) for change in outcome.changes] == [("?R1@FRONT:NORTH", 2)]
+    assert trial.document("?R1@FRONT:NORTH")["sent_to"] == {
+        "application": "PAYER", "facility": "SOUTH", "payor": "BETA",
+    }  # fmt: skip
+    (remark,) = [each for each in outcome.findings if each.rule == "request.payor-changed"]
+    assert remark.text == "the request waited for the payor ACME; it is asked of BETA now"
+    told = answer(VISIT, granted("PB1", BETA), to="X9", control_id="D2", referral="R1", version=version)
+    assert "answer.unmatched" not in rules(trial.send(told))
+    late = trial.send(answer(VISIT, granted("PA1"), referral="R1", version=version))
+    assert "answer.unmatched" in rules(late)  # ACME is not asked any more
+    assert trial.statuses("?R1@FRONT:NORTH", "PA1@ACME", "PB1@BETA") == ["approved", "approved", "approved"]
+    assert trial.document("?R1@FRONT:NORTH")["authorizations"] == ["PB1@BETA"]
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["new", "sent again", "elsewhere", "decided", "asked of two"])
+def test_another_payor_is_another_request_unless_one_that_waits_is_modified(how: str, version: str) -> None:
+    trial = asked_twice(SAME_SYSTEM, version) if how == "asked of two" else Trial()
+    if how != "asked of two":
+        trial.send(request(VISIT, ASKED, referral="R1", version=version))
+    if how == "decided":
+        trial.send(answer(VISIT, granted("PA1"), referral="R1", version=version))
+    events = {"new": "I08", "sent again": "I10"}
+    head = MODIFIED | {"event": events.get(how, "I09"), "version": version}
+    head |= {"receiver": "BETAPAY|EAST"} if how == "elsewhere" else {}
+    payor = {2: "GAMMA" if how == "asked of two" else "BETA"}
+    (change,) = trial.send(request(VISIT, aut({8: "3"} | payor), **head)).changes
+    assert (change.before, change.record.key == "?R1@FRONT:NORTH") == (None, False)
+    assert trial.document("?R1@FRONT:NORTH")["sent_to"]["payor"] == "ACME"
+
+
+@BOTH
+def test_a_modification_without_a_payor_is_about_the_request_of_its_receiver(version: str) -> None:
+    trial = Trial()
+    trial.send(request(VISIT, ASKED, referral="R1", version=version))
+    outcome = trial.send(request(THERAPY, version=version, **MODIFIED))
+    assert [change.record.version for change in outcome.changes] == [2]
+    assert trial.document("?R1@FRONT:NORTH")["sent_to"]["payor"] == "ACME"
+    assert "request.payor-changed" not in rules(outcome)
