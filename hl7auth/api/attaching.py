@@ -4,16 +4,16 @@ Imports sqlalchemy, api and store.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from hl7auth.api.problems import Problem
 from hl7auth.api.writer import Done
 from hl7auth.store import audit, charges, pages
-from hl7auth.store.attaching import Wanted, attach_many
+from hl7auth.store.attaching import Answer, Wanted, attach_many
 from hl7auth.store.tokens import Caller
-from hl7auth.store.units import Attached, Missing, NotCovered
+from hl7auth.store.units import Missing, NotCovered
 
 
 class Asked(NamedTuple):
@@ -30,9 +30,8 @@ def together(connection: Connection, asked: Sequence[Asked]) -> list[Done]:
     refused = [_refused(connection, each) for each in asked]
     fine = [each for each, problem in zip(asked, refused, strict=True) if problem is None]
     answers = attach_many(connection, [Wanted(each.charge_id, each.key, each.caller.name, each.now) for each in fine])
-    rows = charges.rows(connection, [each.charge_id for each in fine])
     came = iter(zip(fine, answers, strict=True))
-    return [Done(problem) if problem is not None else _done(*next(came), rows) for problem in refused]
+    return [Done(problem) if problem is not None else _done(*next(came)) for problem in refused]
 
 
 def _refused(connection: Connection, asked: Asked) -> Problem | None:
@@ -50,15 +49,16 @@ def _refused(connection: Connection, asked: Asked) -> Problem | None:
     return None
 
 
-def _done(asked: Asked, answer: Attached | NotCovered | Missing, rows: dict[str, Any]) -> Done:
+def _done(asked: Asked, answer: Answer) -> Done:
     if isinstance(answer, NotCovered):
         return Done(_not_covered(asked.key, answer))
     if isinstance(answer, Missing):
         return Done(Problem(404, str(answer), "missing"))
-    entry = charges.entry(rows[asked.charge_id]) | {"attached": answer.new}
-    if not answer.new:
+    done = answer.done
+    entry = charges.entry(answer.charge) | {"attached": done.new}
+    if not done.new:
         return Done(entry)
-    detail = {"authorization": answer.key, "moved_from": answer.moved_from}
+    detail = {"authorization": done.key, "moved_from": done.moved_from}
     return Done(entry, [audit.Deed(asked.now, asked.caller.name, "charge.attach", asked.charge_id, detail)])
 
 

@@ -101,7 +101,7 @@ def read_reason(
 @router.get("/authorizations/{key:path}", summary="One authorization or request", response_model=dict[str, Any])
 async def read_authorization(state: Api, caller: Reader, key: Key, if_none_match: IfNoneMatch = "") -> Response:
     """The document as every interface shows it, with the provenance of each field, and its balance as of today."""
-    found = await state.look(lambda connection: pages.found(connection, key, caller.sees, state.today))
+    found = await state.glance.look(lambda connection: pages.found(connection, key, caller.sees, state.today))
     if found is None:
         raise nothing(key)
     state.saw(caller.name, "authorization.read", found.key)

@@ -92,7 +92,7 @@ def list_charges(
     with state.reading() as connection:
         found = charges.listed(connection, asked, (place[0], place[1]) if place else None, limit + 1)
     following = cursor_of(*charges.place_of(found[limit - 1])) if len(found) > limit else None
-    entries = [charges.entry(row) for row in found[:limit]]
+    entries = [charges.entry(row._asdict()) for row in found[:limit]]
     state.saw(caller.name, "charge.list", "", charges=[each["id"] for each in entries])
     return page(entries, following)
 

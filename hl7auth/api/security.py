@@ -1,6 +1,6 @@
 """Who asks: bearer tokens, and what they are for.
 
-Imports fastapi, api and store.tokens.
+Imports fastapi, api and store.tokens (Caller).
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,6 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hl7auth.api.problems import Problem
 from hl7auth.api.state import State, state_of
-from hl7auth.store import tokens
 from hl7auth.store.tokens import Caller
 
 _bearer = HTTPBearer(auto_error=False, description="A token made by `hl7auth token create`.")
@@ -27,8 +26,7 @@ def require(scope: str) -> Callable[..., Awaitable[Caller]]:
     ) -> Caller:
         if credentials is None:
             raise Problem(401, "a bearer token is needed: hl7auth token create", "no-token", headers=_CHALLENGE)
-        secret = credentials.credentials
-        caller = await state.look(lambda connection: tokens.caller(connection, secret))
+        caller = await state.glance.caller(credentials.credentials)
         if caller is None:
             raise Problem(401, "the token is unknown or revoked", "bad-token", headers=_CHALLENGE)
         if not caller.may(scope):

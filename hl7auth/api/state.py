@@ -1,6 +1,6 @@
 """What every request works with: the store, the channels, the clock; reading, writing, and the record of both.
 
-Imports fastapi, sqlalchemy, api.writer, flow, store and observe.
+Imports fastapi, sqlalchemy, api, flow, store and observe.
 
 SQLite has one writer at a time: those of this process wait for each other here, which costs less than to find out
 there.
@@ -19,10 +19,10 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from hl7auth.api.glance import Glance
 from hl7auth.api.writer import Together, Writer
 from hl7auth.domain.balance import ALERT_SHARE
 from hl7auth.flow.channel import Channel
@@ -66,14 +66,17 @@ class State:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.engine = settings.engine
-        self._reader = settings.engine.execution_options(reads_only=True)
         self._is_file = settings.engine.dialect.name == "sqlite"
+        # a server shows each statement what is committed then, with a transaction or without
+        options = {"reads_only": True} if self._is_file else {"isolation_level": "AUTOCOMMIT"}
+        self._reader = settings.engine.execution_options(**options)
         self._lock: AbstractContextManager[object] = threading.Lock() if self._is_file else nullcontext()
         self._free_at = 0.0
         self._journal_lock = threading.Lock()
         self._follow_lock = threading.Lock()
         self.journal = Journal(settings.engine, settings.new_id)
         self.writer = Writer(self.writing)
+        self.glance = Glance(settings.engine)
         self._stopping = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._follower.start()
@@ -94,7 +97,7 @@ class State:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads, and sees one state."""
+        """A connection that only reads; of a file it sees one state."""
         with self._reader.connect() as connection:
             yield connection
 
@@ -137,15 +140,6 @@ class State:
             (outcome,) = self.journal.commit([planned])
         return outcome
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
-        """What is found by its key, without a thread of its own where the database is a file: there it takes less than
-        going to one, and nobody waits for a writer."""
-        return self._looked(work) if self._is_file else await run_in_threadpool(self._looked, work)
-
-    def _looked(self, work: Callable[[Connection], T]) -> T:
-        with self.reading() as connection:
-            return work(connection)
-
     def follow(self) -> None:
         """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest. What they
         are is worked out before the turn to write is taken."""
@@ -175,6 +169,7 @@ class State:
         self._follower.join()
         self.writer.close()
         self.journal.close()
+        self.glance.close()
 
     def _follow(self) -> None:
         while not self._stopping.wait(_FOLLOW_SECONDS):

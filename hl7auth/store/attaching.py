@@ -25,6 +25,7 @@ from hl7auth.store.units import (
     NotCovered,
     asked_by,
     attach,
+    locked_charge,
     note_row,
     take_row,
 )
@@ -43,7 +44,14 @@ class Overtaken(Exception):
     """Another writer was in the way: nothing of it may be committed, and each is to be tried alone."""
 
 
-Answer = Attached | NotCovered | Missing
+class Put(NamedTuple):
+    """What came of one: the charge as it is then, and what was done."""
+
+    charge: Mapping[str, Any]
+    done: Attached
+
+
+Answer = Put | NotCovered | Missing
 
 
 class _Placed(NamedTuple):
@@ -70,7 +78,7 @@ def attach_many(connection: Connection, wanted: Sequence[Wanted]) -> list[Answer
         if charge is None:
             answers.append(Missing(f"there is no charge '{each.charge_id}'"))
         elif charge.key == each.key and each.charge_id not in put:
-            answers.append(Attached(each.key, charge.line, charge.number, new=False))
+            answers.append(Put(charge._asdict(), Attached(each.key, charge.line, charge.number, new=False)))
         elif holding is None:
             answers.append(Missing(f"there is no authorization '{each.key}'"))
         elif charge.key or each.charge_id in put:
@@ -82,7 +90,8 @@ def attach_many(connection: Connection, wanted: Sequence[Wanted]) -> list[Answer
             put.add(each.charge_id)
             placed.append(_Placed(each, charge, line, holding.number))
             holdings[each.key] = _with_less(holding, line, charge.units)
-            answers.append(Attached(each.key, line, holding.number, new=True))
+            after = {"key": each.key, "line": line, "number": holding.number, "row_version": charge.row_version + 1}
+            answers.append(Put(charge._asdict() | after, Attached(each.key, line, holding.number, new=True)))
     _write(connection, placed)
     return [
         _alone(connection, each) if answer is None else answer for each, answer in zip(wanted, answers, strict=True)
@@ -110,7 +119,8 @@ def _write(connection: Connection, placed: Sequence[_Placed]) -> None:
 def _alone(connection: Connection, wanted: Wanted) -> Answer:
     try:
         with connection.begin_nested():
-            return attach(connection, *wanted)
+            done = attach(connection, *wanted)
+        return Put(locked_charge(connection, wanted.charge_id)._asdict(), done)
     except (NotCovered, Missing) as refused:
         return refused
 

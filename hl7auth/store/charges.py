@@ -4,7 +4,7 @@ Imports sqlalchemy, domain, and the store's balances, units and deliveries.run o
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -54,17 +54,9 @@ def row(connection: Connection, charge_id: str) -> Row[Any]:
     return found
 
 
-def rows(connection: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """The rows of those charges that there are."""
-    if not ids:
-        return {}
-    marks = ", ".join(["{p}"] * len(ids))
-    return {each.id: each for each in run(connection, f"SELECT * FROM charge WHERE id IN ({marks})", ids)}
-
-
 def read(connection: Connection, charge_id: str) -> Entry:
     """A charge as it is shown. Raises Missing."""
-    return entry(row(connection, charge_id))
+    return entry(row(connection, charge_id)._asdict())
 
 
 def listed(connection: Connection, asked: Asked, place: tuple[int, str] | None, limit: int) -> list[Row[Any]]:
@@ -91,24 +83,24 @@ def place_of(found: Row[Any]) -> tuple[int, str]:
     return found.at, found.id
 
 
-def entry(found: Row[Any]) -> Entry:
-    """A row as it is shown."""
+def entry(found: Mapping[str, Any]) -> Entry:
+    """A row, by the names of its columns, as it is shown."""
     return {
-        "id": found.id,
-        "member": found.member,
-        "payor": found.payor,
-        "dos": found.dos,
-        "code": found.code,
-        "modifiers": json.loads(found.modifiers),
-        "units": said(from_thousandths(found.units)),
-        "unit": found.kind or None,
-        "amount": found.amount or None,
-        "issues": json.loads(found.issues),
-        "authorization": found.key or None,
-        "line": found.line or None,
-        "number": found.number or None,
-        "entered_at": iso_time(found.at),
-        "version": found.row_version,
+        "id": found["id"],
+        "member": found["member"],
+        "payor": found["payor"],
+        "dos": found["dos"],
+        "code": found["code"],
+        "modifiers": json.loads(found["modifiers"]),
+        "units": said(from_thousandths(found["units"])),
+        "unit": found["kind"] or None,
+        "amount": found["amount"] or None,
+        "issues": json.loads(found["issues"]),
+        "authorization": found["key"] or None,
+        "line": found["line"] or None,
+        "number": found["number"] or None,
+        "entered_at": iso_time(found["at"]),
+        "version": found["row_version"],
     }
 
 

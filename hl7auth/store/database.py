@@ -78,7 +78,9 @@ def _on_server(url: URL, pooled: bool) -> Engine:
     waits = {name: value for name, value in _WAIT.items() if name not in url.query}
     try:
         # who needs a connection for long keeps it; a pool would give out what a restart of the server has cut
-        pool: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 16} if pooled else {"poolclass": NullPool}
+        pool: dict[str, Any] = (
+            {"pool_pre_ping": True, "pool_size": 16, "pool_use_lifo": True} if pooled else {"poolclass": NullPool}
+        )
         engine = create_engine(url, isolation_level="READ COMMITTED", connect_args=waits, **pool)
     except ImportError as error:
         raise ArgumentError(f"{error}: pip install 'hl7auth[postgres]'") from None

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row
@@ -23,6 +24,7 @@ ADMIN = "admin"
 SCOPES = (CHARGE_READ, READ, WRITE, REQUEST, ADMIN)
 """What a token may be for; `admin` holds all the others."""
 
+_CALLER = "SELECT name, scopes, payors, channels FROM token WHERE hash = {p} AND revoked_at IS NULL"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -90,7 +92,7 @@ def revoke(connection: Connection, name: str, now: int) -> None:
 
 def caller(connection: Connection, token: str) -> Caller | None:
     """Whose token it is; None for one that is unknown or revoked."""
-    row = run(connection, "SELECT * FROM token WHERE hash = {p} AND revoked_at IS NULL", (digest(token),)).first()
+    row = run(connection, _CALLER, (digest(token),)).first()
     return None if row is None else Caller(row.name, _set(row.scopes), _set(row.payors), _set(row.channels))
 
 
@@ -110,5 +112,6 @@ def _entry(row: Row[Any]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1_000)
 def _set(text: str) -> frozenset[str]:
     return frozenset(json.loads(text))
