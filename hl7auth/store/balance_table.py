@@ -10,6 +10,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryK
 
 from hl7auth.store.schema import BigKey, metadata
 
+#: spelled as the partial index spells it
+HAS_ISSUES = "issues <> '[]'"
 IN_FORCE = "reversed_at IS NULL"
 #: more than 80 % of what was granted is gone: spelled as the partial index spells it
 NEARLY_SPENT = "granted = 1 AND line = '' AND approved > 0 AND (used + external_used) * 5 > approved * 4"
@@ -67,6 +69,8 @@ charge = Table(
     Column("at", BigInteger, nullable=False),
     Column("row_version", BigInteger, nullable=False),
     Index("charge_member", "member", "at"),
+    Index("charge_at", "at", "id"),
+    Index("charge_issue", "at", "id", sqlite_where=text(HAS_ISSUES), postgresql_where=text(HAS_ISSUES)),
     Index("charge_key", "key", sqlite_where=text("key <> ''"), postgresql_where=text("key <> ''")),
 )
 

@@ -1,6 +1,6 @@
 """Charges as they are kept and shown, and how the use of an authorization grew.
 
-Imports sqlalchemy, domain, and the store's balances, units and deliveries.run only.
+Imports sqlalchemy, domain, and the store's balance_table, balances, units and deliveries.run only.
 """
 
 import json
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.domain.units import from_thousandths, said
+from hl7auth.store.balance_table import HAS_ISSUES
 from hl7auth.store.balances import read_holding
 from hl7auth.store.deliveries import run
 from hl7auth.store.units import Missing
@@ -67,13 +68,15 @@ def listed(connection: Connection, asked: Asked, place: tuple[int, str] | None, 
         if value:
             where.append(clause)
             values.append(value)
+    if asked.issue:
+        where.append(HAS_ISSUES)
     if asked.payors:
         where.append(f"payor IN ({', '.join(['{p}'] * len(asked.payors))})")
         values += asked.payors
     low: list[Any] = []
     if place is not None:
-        where.append("(at < {p} OR (at = {p} AND id < {p}))")
-        low = [place[0], place[0], place[1]]
+        where.append("(at < {p} OR (at = {p} AND id < {p})) AND at <= {p}")
+        low = [place[0], place[0], place[1], place[0]]
     sql = f"SELECT * FROM charge WHERE {' AND '.join(where)} ORDER BY at DESC, id DESC LIMIT {{p}}"
     return list(run(connection, sql, (*values, *low, limit)).all())
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0015"
+HEAD = "0016"
 """The revision of the schema that this code makes."""
 
 OLDEST = "0012"

@@ -1,6 +1,6 @@
 """Pages of authorizations and of open requests, newest first, for programs that ask for one after the other.
 
-Imports sqlalchemy, orjson, domain, and the store's authorizations, balances and deliveries.run only.
+Imports sqlalchemy, orjson, domain, and the store's authorizations, balances, schema and deliveries.run only.
 
 What is asked by member, payor or number goes by the table of balances; the rest by the message that made the version.
 """
@@ -20,11 +20,12 @@ from hl7auth.domain.clock import hours
 from hl7auth.domain.document import shown
 from hl7auth.domain.grant import held
 from hl7auth.domain.intent import shown_key
-from hl7auth.domain.status import UNDECIDED
+from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.domain.units import said
 from hl7auth.store.authorizations import ClocksOf, clocks_of_keys
 from hl7auth.store.balances import Listed, holdings_of
 from hl7auth.store.deliveries import run
+from hl7auth.store.schema import OTHERS
 
 Entry = dict[str, Any]
 Sees = Callable[[str, str], bool]
@@ -82,11 +83,18 @@ def authorizations(connection: Connection, wanted: Wanted, place: Place | None, 
         where = " AND ".join(f"{name} = {{p}}" for name in named) + status
         template = _BY_BALANCE
     else:
-        where, template = _ISSUED + status, _BY_MESSAGE
+        where, template = _ISSUED + status + _by_index(wanted.status), _BY_MESSAGE
     values = [*named.values(), *([wanted.status] if wanted.status else [])]
     rows, following = _page(connection, template.format(where=where), values, place, limit, wanted.sees)
     balances = holdings_of(connection, [row.key for row, _ in rows])
     return Page([_entry(row, document, balances.get(row.key), today) for row, document in rows], following)
+
+
+def _by_index(status: str) -> str:
+    """What lets a list of a status go by an index of few: nothing for what is approved, as most are."""
+    if status in {"", Status.APPROVED}:
+        return ""
+    return f" AND {_OPEN if status in UNDECIDED else OTHERS}"
 
 
 def requests(

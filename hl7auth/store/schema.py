@@ -26,6 +26,9 @@ BigKey = BigInteger().with_variant(Integer(), "sqlite")
 #: compared byte by byte on a server too, so that what begins with something is a range of the index
 Folded = Text().with_variant(Text(collation="C"), "postgresql")
 
+#: what is listed by an index of its own: spelled as the partial index spells it
+OTHERS = "current = 1 AND status NOT IN ('approved', 'requested', 'pended')"
+
 message = Table(
     "message",
     metadata,
@@ -126,6 +129,14 @@ authorization_version = Table(
         "message_id",
         sqlite_where=text("current = 1 AND status IN ('requested', 'pended')"),
         postgresql_where=text("current = 1 AND status IN ('requested', 'pended')"),
+    ),
+    # lists of the few that were denied, modified or cancelled
+    Index(
+        "authorization_version_others",
+        "status",
+        "message_id",
+        sqlite_where=text(OTHERS),
+        postgresql_where=text(OTHERS),
     ),
     Index(
         "authorization_version_referral",
