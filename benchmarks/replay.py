@@ -1,11 +1,12 @@
-"""How fast a replay into an empty store is, beside the path that intake takes with the same messages in the same run.
+"""How fast a replay into an empty store is, beside the intake of the same run.
 
-Imports the standard library, the template beside it, and hl7auth.
+Imports the standard library, its neighbours, and hl7auth.
 
-    python -m benchmarks.replay [--messages N]
+    python -m benchmarks.replay [--messages N] [--seconds S]
 
-Intake is planned and committed in batches of 64, as with 64 connections, without the network. The replay reads the
-messages from one file. The first 512 messages of each are left out: they pay for what is compiled once.
+Intake is an engine with 64 connections, by the clock; and beside it the path that its messages take, planned and
+committed in batches of 64 without the network, by CPU. The replay reads the messages from one file. The first 512
+messages of what is not an engine are left out: they pay for what is compiled once.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from threading import Event
 
 from sqlalchemy import Engine
 
+from benchmarks.forwarding import measure
 from benchmarks.template import TEMPLATE, message
 from hl7auth.flow.channel import Channel, find_channel
 from hl7auth.flow.intake import plan
@@ -44,8 +46,8 @@ def intake(engine: Engine, channel: Channel, messages: list[bytes]) -> float:
     return (len(messages) - _WARM) / (time.process_time() - begun)
 
 
-def replay(engine: Engine, channel: Channel, file: Path) -> tuple[float, float]:
-    """Messages a second of CPU that are planned, and that are run."""
+def replay(engine: Engine, channel: Channel, file: Path) -> tuple[float, float, float]:
+    """Messages a second of CPU that are planned, and that are run; and the latter by the clock."""
     channels, begun = {channel.name: channel}, time.process_time()
     wish, count = Wish(f"{CHANNEL}{channel.name}", "", "benchmark", "{}"), 0
 
@@ -58,20 +60,23 @@ def replay(engine: Engine, channel: Channel, file: Path) -> tuple[float, float]:
         lambda connection, number: Judge(connection, number, wish, channels, {}), [], moved,
     )  # fmt: skip
     planned = count / (time.process_time() - begun)
-    marks: list[tuple[int, float]] = []
+    marks: list[tuple[int, float, float]] = []
     run(
         engine, number, ToChannels(engine, channels, {}), Pace(), "benchmark", Event(),
-        lambda done, _total: marks.append((done, time.process_time())),
+        lambda done, _total: marks.append((done, time.process_time(), time.perf_counter())),
     )  # fmt: skip
-    (first, begun), (last, ended) = marks[1], marks[-1]
-    return planned, (last - first) / (ended - begun)
+    (first, *begun_at), (last, *ended_at) = marks[1], marks[-1]
+    cpu, clock = ((last - first) / (end - start) for start, end in zip(begun_at, ended_at, strict=True))
+    return planned, cpu, clock
 
 
 def main() -> None:
     """Prints both."""
     parser = argparse.ArgumentParser(description="Replay into an empty store, beside intake.")
     parser.add_argument("--messages", type=int, default=8_000)
-    wanted = max(parser.parse_args().messages, 2 * _WARM)
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long the engine takes messages in")
+    given = parser.parse_args()
+    wanted = max(given.messages, 2 * _WARM)
     channel = find_channel("referral-intake")
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)  # as the server does
@@ -83,10 +88,15 @@ def main() -> None:
         for engine in engines:
             upgrade(engine)
         taken = intake(engines[0], channel, messages)
-        planned, run_ = replay(engines[1], channel, file)
+        planned, run_, clock = replay(engines[1], channel, file)
         for engine in engines:
             engine.dispose()
-    print(f"intake, without the network: {taken:7.0f} a second of CPU")
+    rate = measure("patient", {}, given.seconds, 64).taken
+    print("messages a second by the clock")
+    print(f"intake, 64 connections:      {rate:7.0f}")
+    print(f"replay run:                  {clock:7.0f}, {clock / rate:.2f} of intake")
+    print("messages a second of CPU")
+    print(f"intake, without the network: {taken:7.0f}")
     print(f"replay planned:              {planned:7.0f}")
     print(f"replay run:                  {run_:7.0f}, {run_ / taken:.2f} of intake")
 

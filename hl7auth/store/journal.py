@@ -5,7 +5,7 @@ Imports sqlalchemy, orjson, domain, flow, observe and errors only.
 
 import logging
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -111,7 +111,7 @@ class Journal:
             if connection.dialect.name == "postgresql":
                 plans = _numbered_behind(connection, plans)
             elif self._new_id is not None:
-                plans = _numbered(plans, _behind(connection, self._new_id), self._new_id)
+                plans = _numbered_anew(connection, plans, self._new_id)
             if any([plan.link for plan in plans]):
                 outcomes = _decided_with_links(connection, plans)
             else:
@@ -145,7 +145,7 @@ def commit_within(
     if connection.dialect.name == "postgresql":
         (numbered,) = _numbered_behind(connection, [planned])
     else:
-        (numbered,) = _numbered([planned], _behind(connection, new_id), new_id)
+        (numbered,) = _numbered_anew(connection, [planned], new_id)
     (outcome,) = _decided(connection, [numbered])
     if outcome.disposition is not Disposition.ACCEPTED:
         return outcome
@@ -201,15 +201,24 @@ _MOST_WAITED = 100_000
 """Ids asked for in vain, some 20 ms: a clock that was set back is not waited for."""
 
 
-def _behind(connection: Connection, new_id: Callable[[], int]) -> int:
-    """An id behind all that are stored; another process may have stored some within this millisecond."""
+def _numbered_anew(connection: Connection, plans: Sequence[Plan], new_id: Callable[[], int]) -> Sequence[Plan]:
+    """The plans with ids behind all that are stored: their own, where nobody has stored a message since they got them.
+
+    Another process may have stored some within this millisecond.
+    """
     newest = connection.exec_driver_sql("SELECT max(id) FROM message").scalar() or 0
+    if plans and plans[0].message_id > newest and _grow([plan.message_id for plan in plans]):
+        return plans
     number = new_id()
     for _ in range(_MOST_WAITED):
         if number > newest:
             break
         number = new_id()
-    return number
+    return _numbered(plans, number, new_id)
+
+
+def _grow(numbers: list[int]) -> bool:
+    return all([one < other for one, other in pairwise(numbers)])
 
 
 def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> list[Plan]:
