@@ -75,12 +75,22 @@ def time_bounds(
     if since is not None:
         exact.append(("m.received_at + 0 >= {p}", since))
         sql = "SELECT id FROM message WHERE received_at >= {p} ORDER BY received_at LIMIT 1000"
-        low = min((row[0] for row in run(connection, sql, (since - _SLACK,))), default=1 << 62)
+        low = _outermost(connection, "min", since, since + _SLACK)
+        low = min((row[0] for row in run(connection, sql, (since - _SLACK,))), default=1 << 62) if low is None else low
     if until is not None:
         exact.append(("m.received_at + 0 < {p}", until))
         sql = "SELECT id FROM message WHERE received_at <= {p} ORDER BY received_at DESC LIMIT 1000"
-        high = max((row[0] for row in run(connection, sql, (until + _SLACK,))), default=-1)
+        high = _outermost(connection, "max", until - _SLACK, until)
+        high = max((row[0] for row in run(connection, sql, (until + _SLACK,))), default=-1) if high is None else high
     return low, high, exact
+
+
+def _outermost(connection: Connection, which: str, since: int, until: int) -> int | None:
+    """The first or last id of a time at an end of what is asked for, from the index of times alone; None where nothing
+    came in it. What came beyond it has no id on this side, by _SLACK."""
+    sql = f"SELECT {which}(id) FROM message WHERE received_at >= {{p}} AND received_at < {{p}}"
+    found: int | None = run(connection, sql, (since, until)).scalar()
+    return found
 
 
 def _columns(query: "Query") -> tuple[tuple[str, str], ...]:
