@@ -70,10 +70,10 @@ def end(intent: Intent, record: Record, rule: str) -> Iterator[Change]:
     return store(intent, ended(record.document), record, rule, record.key, record.referral)
 
 
-def ended(document: Document) -> Document:
-    """The document as cancelled, with its lines."""
-    lines = [{**line, "status": Status.CANCELLED} for line in document.get("lines", [])]
-    return {**document, "status": Status.CANCELLED, "lines": lines}
+def ended(document: Document, status: Status = Status.CANCELLED) -> Document:
+    """The document as cancelled, or denied, with its lines."""
+    lines = [{**line, "status": status} for line in document.get("lines", [])]
+    return {**document, "status": status, "lines": lines}
 
 
 def withdrawn(record: Record) -> bool:

@@ -93,10 +93,10 @@ def _over(past: Past, claim: Claim, context: Values, names: StatusMap, assumed: 
 
 
 def _lines_that_stay(old: Document, assumed: Status | None) -> list[Values]:
-    """The lines under a message that names none. What cancels the whole cancels them; what had ended with its lines and
-    comes back is decided anew."""
+    """The lines under a message that names none. What cancels or denies the whole does so with them; what had ended
+    with its lines and comes back is decided anew."""
     lines: list[Values] = old["lines"]
-    if assumed is Status.CANCELLED:
+    if assumed in (Status.CANCELLED, Status.DENIED):
         return [{**line, "status": assumed} for line in lines]
     if old.get("status") == Status.CANCELLED:
         return [{key: value for key, value in line.items() if key != "status"} for line in lines]

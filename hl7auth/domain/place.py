@@ -184,9 +184,10 @@ def _status(source: Source) -> Place | None:
 
 
 def _by_event(source: Source, status: object) -> Place | None:
-    """What the event itself says: a request is undecided, and a cancellation cancels."""
+    """What the event itself says: a request is undecided, and a cancellation cancels, or denies what waited."""
     asks = source.said.message_type in ("RQA", "REF")
-    if (asks and status in UNDECIDED) or (status == "cancelled" and source.said.trigger_event in CANCELLATIONS):
+    ends = status == "cancelled" or (status == "denied" and not any(aut.action for _, aut in _auts(source)))
+    if (asks and status in UNDECIDED) or (ends and source.said.trigger_event in CANCELLATIONS):
         return _place(source, source.message.segments[0], "9", 9)
     return None
 

@@ -13,7 +13,7 @@ from hl7auth.domain.correlation import granted, request_made, requests_of, sent_
 from hl7auth.domain.document import Past, build, said
 from hl7auth.domain.intent import Change, Intent, Known, Record, concern_of, shown_key
 from hl7auth.domain.snapshot import DELETED, deleted_set
-from hl7auth.domain.status import UNDECIDED, Status
+from hl7auth.domain.status import UNDECIDED, Status, by_event
 from hl7auth.wire.ack import Location, Problem
 
 
@@ -36,8 +36,10 @@ def requested(intent: Intent, known: Known) -> list[Change]:
 
 
 def asked_status(intent: Intent) -> Status:
-    """Pended once the sender has been told to wait."""
-    return Status.PENDED if intent.promised else Status.REQUESTED
+    """Pended once the sender has been told to wait, else what the event says."""
+    if intent.promised:
+        return Status.PENDED
+    return by_event(intent.message_type, intent.trigger_event, intent.names) or Status.REQUESTED
 
 
 def is_decided(record: Record | None) -> bool:

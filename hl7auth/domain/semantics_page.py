@@ -1,6 +1,6 @@
 """docs/reference/semantics.md, drawn from the tables and models that the engine itself goes by.
 
-Imports domain, rules.profile and rules.strict_yaml only. `python -m hl7auth.domain.semantics_page FILE` writes it.
+Imports wire, domain and rules only. `python -m hl7auth.domain.semantics_page FILE` writes it.
 """
 
 import sys
@@ -10,12 +10,14 @@ from typing import Literal, get_args, get_origin
 
 from hl7auth.domain.action_table import STEPS, Effect
 from hl7auth.domain.snapshot import PATTERNS
-from hl7auth.domain.status import COUNTED
+from hl7auth.domain.status import TOGETHER
 from hl7auth.domain.story import DEEDS
 from hl7auth.domain.terms import Action, Order, Snapshot
-from hl7auth.rules.profile import resolved
+from hl7auth.rules.compiled import compiled
+from hl7auth.rules.status import EVENTS, Decision
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.wire.ack import condition
+from hl7auth.wire.versions import VERSIONS
 
 _DOES = {
     Effect.INSERT: "is stored",
@@ -66,12 +68,30 @@ _STATUS_HEAD = """\
 
 ## Status
 
-Of a line, and of the message-level AUT where no line decides. A partner's own code counts first, by the dialect of the
-profile (`status`); then AUT-14 by `status.approval_status` of the profile, here that of `referral`, where a code that
-is not in the table pends; then AUT-18, else AUT-9; then a number (AUT-6) with an effective date (AUT-4) is a grant.
-Everything else pends. MSA-1 decides nothing.
+Of a line, and of the message-level AUT where no line decides: the first of these tables that says something. They are
+YAML: a partner's own code by the dialect of a profile (`dialect.status`), and `status` of the profile, here that of
+`referral`, over `profiles/dictionary/status.yaml`, which holds where a profile says nothing. A profile replaces a table
+as a whole, and `events` one by one. What nothing decides pends, and so does a code of AUT-14 that is in no table. MSA-1
+decides nothing.
 
-| what is said | status |
+| table | what is said | status |
+| --- | --- | --- |
+"""
+
+_EVENT_STATUS_HEAD = """\
+
+Before all of these, some events decide by themselves (`status.events`):
+
+| event | status | others that a profile may give it |
+| --- | --- | --- |
+"""
+
+_TOGETHER_HEAD = """\
+
+A request is pended once its sender has been told to wait. The status of the whole is that of its lines, and where they
+differ:
+
+| lines | status of the whole |
 | --- | --- |
 """
 
@@ -130,16 +150,24 @@ def _events() -> Iterator[str]:
 
 
 def _statuses() -> Iterator[str]:
-    names = resolved("referral").status
-    tables = (
-        [("AUT-14", names.approval_status), ("RF1-1 of an answer without AUT", names.referral_status)] if names else []
-    )
-    for place, table in tables:
-        for status in dict.fromkeys(table.values()):
-            codes = ", ".join(f"`{code}`" for code, means in table.items() if means == status)
-            yield f"| {place}: {codes} | {status} |\n"
-    for row in COUNTED:
-        yield f"| AUT-18, else AUT-9: {row.says} | {row.status} |\n"
+    names = compiled("referral", VERSIONS[-1]).names
+    yield from _codes("approval_status", "AUT-14", names.approval_status)
+    for row in names.treatments:
+        yield f"| `treatments` | AUT-18, else AUT-9: `{row.authorized}` | {row.status} |\n"
+    yield f"| `dated` | AUT-6 with AUT-4, and neither AUT-18 nor AUT-9 | {names.dated} |\n"
+    yield from _codes("referral_status", "RF1-1 of an answer without AUT", names.referral_status)
+    yield _EVENT_STATUS_HEAD
+    for event, allowed in EVENTS.items():
+        others = ", ".join(each for each in allowed if each != names.events[event])
+        yield f"| {event} | {names.events[event]} | {others} |\n"
+    yield _TOGETHER_HEAD
+    yield from (f"| {together.says} | {together.status} |\n" for together in TOGETHER)
+
+
+def _codes(key: str, place: str, table: dict[str, Decision]) -> Iterator[str]:
+    for status in dict.fromkeys(table.values()):
+        codes = ", ".join(f"`{code}`" for code, means in table.items() if means == status)
+        yield f"| `{key}` | {place}: {codes} | {status} |\n"
 
 
 if __name__ == "__main__":

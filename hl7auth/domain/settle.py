@@ -21,7 +21,7 @@ def settled(intent: Intent, claims: Sequence[Claim], request: Record, assumed: S
     if speaking:
         document = _answered_request(intent, request, speaking, assumed)
     elif assumed is not None:
-        document = ended(request.document)
+        document = ended(request.document, assumed)
     elif intent.referral_status in intent.names.referral_status:
         document = {**request.document, "status": Status(intent.names.referral_status[intent.referral_status])}
     else:

@@ -16,7 +16,7 @@ from hl7auth.domain.document import about
 from hl7auth.domain.intent import Change, Intent, Known, Record, set_of
 from hl7auth.domain.lines import identity
 from hl7auth.domain.settle import settled
-from hl7auth.domain.status import Status
+from hl7auth.domain.status import Status, by_event
 from hl7auth.domain.terms import Snapshot
 from hl7auth.wire.ack import Problem
 
@@ -51,7 +51,7 @@ def answered(intent: Intent, known: Known, request: Record | None) -> list[Chang
     if deleted := deleted_set(intent):
         return _deleted(intent, known, request, deleted)
     claims = _resolved(intent, known, request)
-    assumed = Status.CANCELLED if intent.cancels else None
+    assumed = by_event(intent.message_type, intent.trigger_event, intent.names) if intent.cancels else None
     changes: list[Change] = []
     problems = []
     for claim in claims:
@@ -60,7 +60,7 @@ def answered(intent: Intent, known: Known, request: Record | None) -> list[Chang
         before = known.record(claim.identifier.key)
         if intent.cancels and before is None and request is None:
             problems.append(unknown(claim, "the authorization to cancel is not known"))
-        elif not over(before, request, intent):
+        elif not over(before, request, intent) and not (assumed is Status.DENIED and before and withdrawn(before)):
             changes += replace(intent, claim, before, assumed, "answer")
     if problems:
         raise Refused(*problems)

@@ -42,51 +42,58 @@ APPROVAL_CODES = {
 }
 
 
-class Counted(NamedTuple):
-    """One row of what the authorized number decides beside the requested one (None: not sent); the first that fits."""
+_ENDED = frozenset({Status.DENIED, Status.CANCELLED})
+_WHOLE = frozenset({Status.APPROVED, Status.MODIFIED})
+STATUSES = {str(each): each for each in Status}
+
+
+class Together(NamedTuple):
+    """One row of what lines that differ are together; the first that fits."""
 
     says: str
-    fits: Callable[[Decimal, Decimal | None], bool]
+    fits: Callable[[frozenset[Status]], bool]
     status: Status
 
 
-COUNTED = (
-    Counted("0 or less", lambda authorized, _: authorized <= 0, Status.DENIED),
-    Counted("less than AUT-8", lambda authorized, asked: asked is not None and authorized < asked,
-            Status.PARTIALLY_APPROVED),
-    Counted("any other number", lambda _authorized, _asked: True, Status.APPROVED),
-)  # fmt: skip
+TOGETHER = (
+    Together("one of them waits", lambda found: bool(found & UNDECIDED), Status.PENDED),
+    Together("denied and cancelled", lambda found: found <= _ENDED, Status.DENIED),
+    Together("approved and modified", lambda found: found <= _WHOLE, Status.MODIFIED),
+    Together("others", lambda _: True, Status.PARTIALLY_APPROVED),
+)
 
 
 def decided(values: Values, has_number: bool, names: StatusMap) -> Status:
-    """The status that an answering party's AUT says.
+    """The status that an answering party's AUT says, by the tables of the profile.
 
-    AUT-14 by the profile's table, where an unknown code pends; else the authorized number (AUT-18, else AUT-9) against
-    the requested one; else a number with an effective date is a grant. Nothing else is guessed: it pends.
+    AUT-14, where an unknown code pends; else the authorized number (AUT-18, else AUT-9) against the requested one; else
+    what a number with an effective date is. Nothing else is guessed: it pends.
     """
     said = values.get("approval_status")
     if said:
         return named(said, names) or Status.PENDED
     authorized = _quantity(values, "authorized_units", "authorized_treatments")
-    requested = _quantity(values, "requested_treatments")
     if authorized is not None:
-        return next(row.status for row in COUNTED if row.fits(authorized, requested))
-    granted = has_number and values.get("effective_date")
-    return Status.APPROVED if granted else Status.PENDED
+        requested = _quantity(values, "requested_treatments")
+        for fits, status in names.rows:
+            if fits(authorized, requested):
+                return STATUSES[status]
+        return Status.PENDED
+    return STATUSES[names.dated] if has_number and values.get("effective_date") else Status.PENDED
+
+
+def by_event(message_type: str, trigger_event: str, names: StatusMap) -> Status | None:
+    """What the event of a message decides by the table of the profile; None where its AUTs say it."""
+    name = names.by_event.get((message_type, trigger_event))
+    return STATUSES[name] if name else None
 
 
 def of_lines(statuses: Iterable[Status]) -> Status:
     """The status of the whole from its lines; one line never overrides another."""
-    found = set(statuses)
+    found = frozenset(statuses)
     if len(found) == 1:
-        return found.pop()
-    if found & UNDECIDED:
-        return Status.PENDED
-    if found <= {Status.DENIED, Status.CANCELLED}:
-        return Status.DENIED
-    if found <= {Status.APPROVED, Status.MODIFIED}:
-        return Status.MODIFIED
-    return Status.PARTIALLY_APPROVED
+        return next(iter(found))
+    return next(row.status for row in TOGETHER if row.fits(found))
 
 
 def named(said: Values, names: StatusMap) -> Status | None:

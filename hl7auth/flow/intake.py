@@ -53,7 +53,6 @@ a thousand authorizations with 4 KB each are far beyond any referral."""
 
 _NO_HEADER = Header("", "", "", "", "", "", "", "", "", "", "", "", "", "", "")
 _SALVAGED = 1024
-_NO_CODES = StatusMap()
 
 
 class Refusal(NamedTuple):
@@ -261,7 +260,7 @@ def _kind(header: Header, channel: Channel, name: str) -> Kind:
     dialect = resolved(name, None, channel.editions.get(name, "")).dialect
     acts_as = dialect.acts_as(*event) if dialect else event
     structure = profile.structure_of(*event) or profile.structure_of(*acts_as) or ""
-    kind = Kind(profile, structure, acts_as, dialect, profile.profile.status or _NO_CODES)
+    kind = Kind(profile, structure, acts_as, dialect, profile.names)
     channel.kinds[(name, *event, header.version, header.processing_id)] = kind
     return kind
 

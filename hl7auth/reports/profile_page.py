@@ -248,6 +248,10 @@ def _decisions(profile: Profile) -> list[str]:
     if profile.status is not None:
         found += [("AUT-14", _code(code), status) for code, status in profile.status.approval_status.items()]
         found += [("RF1-1", _code(code), status) for code, status in profile.status.referral_status.items()]
+        found += [("AUT-18, else AUT-9", _code(row.authorized), row.status) for row in profile.status.treatments]
+        if "dated" in profile.status.model_fields_set:
+            found += [("AUT-6 with AUT-4", "valued", profile.status.dated)]
+        found += [("MSH-9", _code(event), status) for event, status in profile.status.events.items()]
     if profile.dialect is not None and profile.dialect.status is not None:
         said = profile.dialect.status
         found += [(said.source, _code(code), status) for code, status in said.codes.items()]

@@ -17,6 +17,7 @@ from hl7auth.rules.predicate import compile_condition
 from hl7auth.rules.profile import Profile, SegmentProfile, Statement, forget_profiles, resolved
 from hl7auth.rules.rule import ComponentRule, ElementRule, FieldRule, SegmentRules, StatementRule, Verdict, Where
 from hl7auth.rules.shape import own_structures
+from hl7auth.rules.status import StatusMap, standard_status
 from hl7auth.rules.structure import Layout, layout_of
 from hl7auth.wire.delimiters import Delimiters
 
@@ -47,7 +48,8 @@ class CompiledProfile:
     """A profile for one version of HL7, and the raw values it has found good, by delimiters, segment and field.
 
     `statements` are those about the message as a whole; `structures` are those that it brings along or changes;
-    `relaxed` are the fields and groups that HL7 requires in this version and the profile does not.
+    `relaxed` are the fields and groups that HL7 requires in this version and the profile does not. `names` is what a
+    message decides, complete.
     """
 
     profile: Profile
@@ -60,6 +62,7 @@ class CompiledProfile:
     events: Mapping[tuple[str, str], str] = field(default_factory=dict)
     asks_groups: bool = False
     relaxed: frozenset[str] = frozenset()
+    names: StatusMap = field(default_factory=standard_status)
     seen: dict[Delimiters, GoodValues] = field(default_factory=dict)
 
     def structure_of(self, message_type: str, event: str) -> str | None:
@@ -141,6 +144,7 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
         structures=structures,
         asks_groups=_asks_groups(segments, statements),
         relaxed=frozenset(making.relaxed),
+        names=profile.status.over(standard_status()) if profile.status else standard_status(),
     )
 
 

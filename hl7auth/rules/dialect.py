@@ -1,16 +1,16 @@
 """What a partner's messages mean where the standard leaves it open: the dialect of a profile.
 
-Imports rules.strict_yaml and pydantic only.
+Imports rules.status, rules.strict_yaml and pydantic only.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
+from hl7auth.rules.status import Decision
 from hl7auth.rules.strict_yaml import Strict
 
-Decision = Literal["pended", "approved", "partially_approved", "modified", "denied", "cancelled"]
 Event = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2}\^[A-Z][A-Z0-9]{2}$")]
 Meaning = Annotated[str, Field(pattern=r"^((RQA|RPA)\^I(08|09|10|11)|(REF|RRI)\^I(12|13|14|15))$")]
 Place = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}$")]

@@ -1,7 +1,7 @@
 """Conformance profiles as people write them: YAML files with `extends`, found, read strictly and merged.
 
-Imports errors, and of rules: edition, profile_model, profile_words, profile_merge, departures, strict_yaml, tables and
-finding only.
+Imports errors, and of rules: edition, profile_model, profile_words, profile_merge, departures, status, strict_yaml,
+tables and finding only.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,10 +24,10 @@ from hl7auth.rules.profile_model import (
     Profile,
     SegmentProfile,
     Statement,
-    StatusMap,
     Structure,
 )
 from hl7auth.rules.profile_words import Kind, Verb, by_version
+from hl7auth.rules.status import StatusMap
 from hl7auth.rules.strict_yaml import load_with_lines
 from hl7auth.rules.tables import filled
 

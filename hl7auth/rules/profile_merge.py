@@ -36,7 +36,7 @@ def merge(base: Profile, own: Profile) -> Profile:
             "statements": (*(kept for kept in base.statements if kept.id not in replaced), *own.statements),
             "structure": own.structure or base.structure,
             "tables": {**base.tables, **own.tables},
-            "status": own.status or base.status,
+            "status": own.status.over(base.status) if own.status and base.status else own.status or base.status,
             "severities": {**base.severities, **own.severities},
             "dialect": own.dialect or base.dialect,
         }

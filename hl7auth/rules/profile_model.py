@@ -1,13 +1,13 @@
 """The shape of a profile file: what a profile can say of messages, groups, segments, fields and components.
 
-Imports wire, rules.strict_yaml, rules.profile_words, rules.tables, rules.finding and rules.dialect only.
+Imports wire, rules.strict_yaml, rules.profile_words, rules.tables, rules.finding, rules.status and rules.dialect only.
 
 A key marked "by version" may hold one value, or a mapping `first version: value`.
 """
 
 from typing import Literal, NamedTuple, Self
 
-from pydantic import PrivateAttr, field_validator, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.finding import Severity
@@ -22,10 +22,9 @@ from hl7auth.rules.profile_words import (
     Usage,
     Verb,
 )  # fmt: skip
+from hl7auth.rules.status import StatusMap
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.rules.tables import Table, Version
-
-Decision = Literal["pended", "approved", "partially_approved", "modified", "denied", "cancelled"]
 
 
 class Binding(Strict):
@@ -157,18 +156,6 @@ class Flavour(Strict):
     base: str
     length: Length | None = None
     components: dict[Number, Component] = {}
-
-
-class StatusMap(Strict):
-    """How a message says what was decided: codes of AUT-14, and of RF1-1 where an answer has no AUT, by status."""
-
-    approval_status: dict[str, Decision] = {}
-    referral_status: dict[str, Decision] = {}
-
-    @field_validator("approval_status", "referral_status")
-    @classmethod
-    def _folded(cls, names: dict[str, Decision]) -> dict[str, Decision]:
-        return {name.strip().upper(): meaning for name, meaning in names.items()}
 
 
 class Departing(NamedTuple):

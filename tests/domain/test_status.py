@@ -7,12 +7,13 @@ import pytest
 
 from hl7auth.domain.status import APPROVAL_CODES, UNDECIDED, Status, decided, of_lines
 from hl7auth.domain.values import read_aut
-from hl7auth.rules.profile import StatusMap, resolved
+from hl7auth.rules.compiled import compiled
+from hl7auth.rules.status import StatusMap, standard_status
 from hl7auth.wire.delimiters import Delimiters
 from hl7auth.wire.message import Segment
 from tests.messages import IMAGING, THERAPY, VISIT, Trial, answer, aut, granted, request, rules
 
-NO_CODES = StatusMap()
+NO_CODES = standard_status()
 
 TABLE = {
     "approved": ("AP", "A", "A1", "Approved", "NA", "Not required"),
@@ -25,9 +26,7 @@ TABLE = {
 
 
 def shipped() -> StatusMap:
-    names = resolved("referral").status
-    assert names is not None
-    return names
+    return compiled("referral", "2.8").names
 
 
 def said(text: str, has_number: bool = True, names: StatusMap = NO_CODES) -> Status:
