@@ -5,7 +5,6 @@ import os
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import Any
 from hl7auth.wire.ack import read_msa
 from hl7auth.wire.framing import Deframer, frame
 from tests.engine import channel
+from tests.warm import Process
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
 ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[1])
@@ -38,11 +38,7 @@ class Serving:
         (folder / "channels").mkdir(exist_ok=True)
         channel(folder / "channels", **changes)
         command = ["serve", "--channels", "channels", "--database", url, "--workers", str(workers), *options]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hl7auth", *command],
-            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
-        )  # fmt: skip
+        self.process = Process(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         self._said, self._log = self.process.stdout, self.process.stderr

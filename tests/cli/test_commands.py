@@ -14,12 +14,18 @@ import pytest
 from hl7auth.store.database import HEAD
 from hl7auth.wire.framing import frame
 from tests.engine import answer, request
+from tests.warm import Process, run
 
 Finished = subprocess.CompletedProcess[bytes]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("HL7AUTH_")}
 
 
 def hl7auth(*words: str, folder: Path, stdin: bytes = b"", **environment: str) -> Finished:
+    return run(*words, folder=folder, stdin=stdin, env=ENVIRONMENT | environment)
+
+
+def from_nothing(*words: str, folder: Path, stdin: bytes = b"", **environment: str) -> Finished:
+    """With a Python of its own: what a person waits for, and what a start imports."""
     return subprocess.run(
         [sys.executable, "-m", "hl7auth", *words],
         cwd=folder,
@@ -47,10 +53,8 @@ class Serving:
         shipped = (Path(__file__).parents[2] / "channels" / "referral-intake.yaml").read_text(encoding="utf-8")
         (channels / "referral-intake.yaml").write_text(shipped.replace("tcp:2575:", "tcp:0:"), encoding="utf-8")
         with (folder / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "hl7auth", "serve", "--channels", str(channels)],
-                cwd=folder, stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT,
-            )  # fmt: skip
+            words = ["serve", "--channels", str(channels)]
+            self.process = Process(words, cwd=folder, stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT)
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on tcp:"), (folder / "serve.log").read_text()
@@ -116,10 +120,13 @@ def test_the_whole_story(serving: Serving, tmp_path: Path) -> None:
     assert (exported["messages"], exported["written"]) == (2, 2)
     assert (tmp_path / "out" / f"{messages[0]['id']}.hl7").read_bytes() == request("C1", referral="R1")
     commands = ["authorization list", "authorization show PA1@ACME", "authorization history PA1@ACME", "message list"]
-    for words in [command.split() for command in [*commands, f"message show {messages[0]['id']}", "db check"]]:
+    for words in [command.split() for command in [*commands, f"message show {messages[0]['id']}"]]:
         result = hl7auth(*words, folder=tmp_path)
         assert result.returncode == 0
         assert result.stdout.strip()
+    assert from_nothing("db", "check", folder=tmp_path).returncode == 0
+    resent = from_nothing("send", serving.address, asked, folder=tmp_path)
+    assert (resent.returncode, resent.stdout) == (0, sent.stdout)
     assert serving.stop() == 0
 
 

@@ -6,13 +6,13 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tests.serving import ENVIRONMENT, SECONDS, Line
+from tests.warm import Process
 
 LOCAL = "interface=127.0.0.1"
 
@@ -34,10 +34,7 @@ class Live:
         self.write("base")
         command = ["serve", "--channels", "channels", "--database", "sqlite:///live.db", "--workers", str(workers)]
         self._log = (folder / "log").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hl7auth", *command],
-            cwd=folder, stdout=subprocess.PIPE, stderr=self._log, env=ENVIRONMENT,
-        )  # fmt: skip
+        self.process = Process(command, cwd=folder, stdout=subprocess.PIPE, stderr=self._log, env=ENVIRONMENT)
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on"), (folder / "log").read_text()
