@@ -31,10 +31,10 @@ _LOCAL_TABLE = "HL70563"
 _WRITTEN_ANEW = frozenset({"AUT", "RF1"})
 BEHIND_PROCEDURES = frozenset({"OBR", "OBX", "PV1", "PV2", "NTE"})
 
-#: RF1-1 by table 0283: accepted, rejected, pending
+#: RF1-1 by table 0283: accepted, rejected, pending, and expired for what was cancelled
 _REFERRAL_STATUS = {
     Status.APPROVED: "A", Status.PARTIALLY_APPROVED: "A", Status.MODIFIED: "A", Status.DENIED: "R",
-    Status.PENDED: "P", Status.REQUESTED: "P",
+    Status.PENDED: "P", Status.REQUESTED: "P", Status.CANCELLED: "E",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from hl7auth.domain.values import Values, iso_date, read_aut, read_code
+from hl7auth.domain.values import NUMBERS, Values, iso_date, read_aut, read_code
 from hl7auth.rules.datatypes import is_timestamp
 from hl7auth.rules.structure import MESSAGE, UNPLACED, Layout
 from hl7auth.wire.ack import Location
@@ -127,9 +127,9 @@ class Claim:
         return frozenset("" if aut.action == "S" else aut.action for aut in self.auts)
 
 
-def read_claims(message: Message, layout: Layout) -> list[Claim]:
+def read_claims(message: Message, layout: Layout, unread: tuple[int, ...] = ()) -> list[Claim]:
     """The claims of a message in order of their first AUT; procedures without AUT go with the message-level AUT."""
-    return grouped(*read_auts(message, layout))
+    return grouped(*read_auts(message, layout, unread))
 
 
 def grouped(top: Aut | None, lines: list[Line]) -> list[Claim]:
@@ -288,8 +288,8 @@ def line_identifier(segment: Segment) -> str:
     return "" if number == NULL else number
 
 
-def read_auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]:
-    """The message-level AUT and every procedure with the AUT under it."""
+def read_auts(message: Message, layout: Layout, unread: tuple[int, ...] = ()) -> tuple[Aut | None, list[Line]]:
+    """The message-level AUT and every procedure with the AUT under it; `unread` fields are left out of account."""
     top: Aut | None = None
     under: dict[int, Aut] = {}
     procedures: list[int] = []
@@ -301,18 +301,21 @@ def read_auts(message: Message, layout: Layout) -> tuple[Aut | None, list[Line]]
             occurrence += 1
             owner = layout.owners[index]
             if owner == MESSAGE:
-                top = _aut(segment, occurrence)
+                top = _aut(segment, occurrence, unread)
             elif owner != UNPLACED and message.segments[owner].name == "PR1":
-                under[owner] = _aut(segment, occurrence)
+                under[owner] = _aut(segment, occurrence, unread)
     return top, [Line(message.segments[index], under.get(index)) for index in procedures]
 
 
-def _aut(segment: Segment, occurrence: int) -> Aut:
+def _aut(segment: Segment, occurrence: int, unread: tuple[int, ...]) -> Aut:
     number, namespace, application = segment.components(6, 3)[:3]
     payor = segment.components(2)[0]
     action = segment.components(29)[0]  # a sender of 29 times `""` deletes its set, and names no action
     named = ["" if text == NULL else text for text in (number, namespace or application, payor, action)]
-    return Aut(segment, occurrence, named[0], named[1], named[2], named[3], read_aut(segment))
+    values = read_aut(segment)
+    if unread and len(segment.fields) > unread[0]:
+        values = {key: value for key, value in values.items() if NUMBERS[key] not in unread}
+    return Aut(segment, occurrence, named[0], named[1], named[2], named[3], values)
 
 
 def _belongs(line: Line, top: Aut | None) -> Identifier | None:

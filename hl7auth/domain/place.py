@@ -13,13 +13,12 @@ from hl7auth.domain.document import Document
 from hl7auth.domain.intent import CANCELLATIONS
 from hl7auth.domain.path import PARTS, Path, value_at
 from hl7auth.domain.status import UNDECIDED
-from hl7auth.domain.values import AUT_FIELDS, read_code
+from hl7auth.domain.values import NUMBERS, read_code
 from hl7auth.rules.dictionary import dictionary
 from hl7auth.rules.structure import layout
 from hl7auth.wire.message import Message, Segment
 from hl7auth.wire.versions import VERSIONS
 
-_NUMBERS = {field.key: field.number for field in AUT_FIELDS}
 _DECIDING = ("approval_status", "authorized_units", "authorized_treatments", "effective_date")
 """The fields that say a status, the first of them that is sent; the order of domain.status.decided."""
 
@@ -111,7 +110,7 @@ def _auts(source: Source) -> list[tuple[Line | None, Aut]]:
 
 
 def _aut_place(source: Source, aut: Aut, line: Line | None, name: str, rest: Path) -> Place | None:
-    number = _NUMBERS.get(name, 0)
+    number = NUMBERS.get(name, 0)
     if aut.segment.name != "AUT" or not number or (aut.values.get(name) and not aut.segment.field(number)):
         return None  # a partner's own segment says it
     return _place(source, aut.segment, f"{number}{_below(name, rest)}", number, line)

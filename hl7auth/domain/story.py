@@ -229,14 +229,24 @@ def _earlier(before: Document, after: Document, path: Path) -> Path | None:
     return None if at is None else ("lines", at, *path[2:])
 
 
+#: fields whose names make no sentence
+_PLAINLY: dict[Path, str] = {
+    ("sent_to",): "It was sent to",
+    ("authorizations",): "It was answered with",
+    ("concerns",): "It is about",
+    ("actions",): "What it asks for (AUT-29) is",
+}
+
+
 def _told(each: Difference, after: Document) -> str:
     if each.what in ("began", "ended"):
         return _told_line(each)
     name, start = str(each.field[-1]).replace("_", " "), "The"
     if each.field[0] == "lines":
         start = f"{_title(int(each.field[1]), after['lines'][each.field[1]])}: the"
-    if each.field == ("sent_to",) and each.what == "set":
-        return f"It was sent to {said(each.after)}."
+    if each.field in _PLAINLY and each.after is not None:
+        before = f"; before: {said(each.before)}" if each.before is not None else ""
+        return f"{_PLAINLY[each.field]} {said(each.after)}{before}."
     were = "were" if name.endswith("s") and not name.endswith("status") else "was"
     if each.what == "removed":
         return f"{start} {name} {were} removed; before: {said(each.before)}."

@@ -205,6 +205,8 @@ _QUANTITIES_HAVE_UNITS = 12
 """AUT has so many fields since 2.7, when AUT-8 and AUT-9 changed from NM to CQ."""
 
 _KEYS = tuple(field.key for field in AUT_FIELDS)
+NUMBERS = {field.key: field.number for field in AUT_FIELDS}
+"""The number of each field of an AUT by its key."""
 _REMEMBERED = 2_000
 _REMEMBERED_LENGTH = 256
 """Longer values do not repeat: to remember them would only cost memory."""

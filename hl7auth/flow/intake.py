@@ -242,7 +242,7 @@ def _plan_message(
     errors = tuple(finding.problem for finding in findings if finding.severity == "error")
     if errors and channel.file.errors == "reject":
         return Plan(*common, where, findings, Refusal("AE", errors), dialect=dialect)
-    claims = _claims(message, where, dialect, names, acts_as[0] in ANSWERS)
+    claims = _claims(message, where, kind)
     if len(claims) * len(message.text) > MAX_COPIED and len(claims) * _copied(message) > MAX_COPIED:
         text = "the patient and the diagnoses are too large for so many authorizations in one message"
         return Plan(*common, where, findings, Refusal("AE", (Problem("207", text, Location("AUT")),)), dialect=dialect)
@@ -269,13 +269,12 @@ def _copied(message: Message) -> int:
     return sum(len(each.text) for name in _COPIED for each in message.all(name))
 
 
-def _claims(
-    message: Message, where: Layout, dialect: Dialect | None, names: StatusMap, is_request: bool
-) -> list[Claim]:
-    if dialect is None:
-        return read_claims(message, where)
-    speech = Speech(dialect, names, payer_scope(message, is_request), not is_request)
-    return grouped(*translated(message, where, *read_auts(message, where), speech))
+def _claims(message: Message, where: Layout, kind: Kind) -> list[Claim]:
+    unread, is_request = kind.profile.unread, kind.acts_as[0] in ANSWERS
+    if kind.dialect is None:
+        return read_claims(message, where, unread)
+    speech = Speech(kind.dialect, kind.names, payer_scope(message, is_request), not is_request)
+    return grouped(*translated(message, where, *read_auts(message, where, unread), speech))
 
 
 def _intent(

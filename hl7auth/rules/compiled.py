@@ -49,7 +49,8 @@ class CompiledProfile:
 
     `statements` are those about the message as a whole; `structures` are those that it brings along or changes;
     `relaxed` are the fields and groups that HL7 requires in this version and the profile does not. `names` is what a
-    message decides, complete.
+    message decides, complete. `unread` are the fields of AUT, in order, that are left out of account: this version has
+    them not, and the profile does not adopt them.
     """
 
     profile: Profile
@@ -63,6 +64,7 @@ class CompiledProfile:
     asks_groups: bool = False
     relaxed: frozenset[str] = frozenset()
     names: StatusMap = field(default_factory=standard_status)
+    unread: tuple[int, ...] = ()
     seen: dict[Delimiters, GoodValues] = field(default_factory=dict)
 
     def structure_of(self, message_type: str, event: str) -> str | None:
@@ -144,8 +146,17 @@ def compile_profile(profile: Profile, version: str) -> CompiledProfile:
         structures=structures,
         asks_groups=_asks_groups(segments, statements),
         relaxed=frozenset(making.relaxed),
+        unread=_unread(segments.get("AUT"), known),
         names=profile.status.over(standard_status()) if profile.status else standard_status(),
     )
+
+
+def _unread(rules: SegmentRules | None, known: Dictionary) -> tuple[int, ...]:
+    """The fields of AUT before its action code that this version has not, as far as no profile adopts them."""
+    if rules is None:
+        return tuple(range(len(known.segments["AUT"].fields) + 1, 29)) if "AUT" in known.segments else ()
+    fields = rules.fields
+    return tuple(number for number in range(1, 29) if number >= len(fields) or fields[number].beyond)
 
 
 def _event(text: str) -> tuple[str, str]:

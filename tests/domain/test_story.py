@@ -39,6 +39,15 @@ def line(code: str, **values: Any) -> dict[str, Any]:
         ({}, {"approval_status": {"code": "AP"}}, "The approval status was set to AP."),
         ({}, {"disciplines": [{"code": "PT"}]}, "The disciplines were set to PT."),
         ({}, {"sent_to": {"application": "UM", "payor": "ACME"}}, "It was sent to application UM, payor ACME."),
+        (
+            {"sent_to": {"payor": "ACME"}},
+            {"sent_to": {"payor": "BETA"}},
+            "It was sent to payor BETA; before: payor ACME.",
+        ),
+        ({}, {"authorizations": ["PA1@ACME", "PA2@ACME"]}, "It was answered with PA1@ACME, PA2@ACME."),
+        ({}, {"concerns": ["PA1@ACME"]}, "It is about PA1@ACME."),
+        ({}, {"actions": {"PA1@ACME": "D"}}, "What it asks for (AUT-29) is PA1@ACME D."),
+        ({"authorizations": ["PA1@ACME"]}, {}, "The authorizations were removed; before: PA1@ACME."),
         ({"reason": "old"}, {"reason": "new"}, "The reason changed from old to new."),
         ({"reason": "old"}, {}, "The reason was removed; before: old."),
         (

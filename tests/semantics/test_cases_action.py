@@ -59,6 +59,19 @@ def test_p24_an_action_code_where_there_is_none_is_an_error_and_never_overlooked
     assert trial.statuses("PA1@ACME") == ["approved"]
 
 
+@pytest.mark.parametrize(("version", "last"), [("2.3.1", 10), ("2.5", 10), ("2.7", 12)])
+def test_p24_other_fields_that_a_version_does_not_have_are_left_out_with_a_warning(version: str, last: int) -> None:
+    trial = Trial()
+    more = {number: f"X{number}" for number in range(last + 1, 29)}
+    outcome = trial.send(answer(VISIT, granted("PA1", more), version=version))
+    warned = {path for severity, path in ((each.severity, each.path) for each in outcome.findings)
+              if severity == "warning"}  # fmt: skip
+    assert outcome.disposition is Disposition.ACCEPTED
+    assert {f"AUT-{number}" for number in more} <= warned
+    assert trial.statuses("PA1@ACME") == ["approved"]
+    assert not {"approval_status", "reason", "comment"} & trial.document("PA1@ACME").keys()
+
+
 @pytest.mark.parametrize(
     ("version", "said"), [("2.8", "204"), ("2.8.2", "204"), ("2.9", "207 101"), ("2.9.1", "207 101")]
 )

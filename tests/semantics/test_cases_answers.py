@@ -3,7 +3,21 @@
 import pytest
 
 from hl7auth.flow.decision import Disposition
-from tests.messages import ASKED, THERAPY, VISIT, Trial, answer, aut, changes, channel, granted, request, rules
+from tests.messages import (
+    ASKED,
+    THERAPY,
+    VISIT,
+    Trial,
+    answer,
+    aut,
+    changes,
+    channel,
+    granted,
+    message,
+    request,
+    rules,
+    texts,
+)  # fmt: skip
 
 BOTH = pytest.mark.parametrize("version", ["2.3.1", "2.5", "2.7"])
 
@@ -145,7 +159,20 @@ def test_p60_a_receipt_is_no_answer(version: str) -> None:
     trial.send(request(VISIT, ASKED, version=version))
     outcome = trial.send(answer(VISIT, granted("PA1"), code="CA", version=version))
     assert changes(outcome) == []
+    assert "answer.receipt" in rules(outcome)
     assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+@pytest.mark.parametrize("kind", ["MCF", "ACK"])
+def test_p60_a_delayed_acknowledgement_is_a_receipt_whatever_it_says(kind: str, version: str) -> None:
+    trial = Trial()
+    trial.send(request(VISIT, ASKED, version=version))
+    outcome = trial.send(message("MSA|AA|C1|||D", kind=kind, event="", control_id="D1", version=version))
+    assert (outcome.disposition, outcome.changes, outcome.replies) == (Disposition.IGNORED, (), [])
+    assert trial.statuses("?#C1@FRONT:NORTH") == ["pended"]
+    trial.send(answer(VISIT, granted("PA1"), control_id="D2", version=version))
+    assert trial.statuses("?#C1@FRONT:NORTH", "PA1@ACME") == ["approved", "approved"]
 
 
 @BOTH
@@ -183,3 +210,16 @@ def test_the_priority_of_a_referral_is_kept(version: str) -> None:
     trial = Trial()
     trial.send(request(VISIT, ASKED, top="RF1||S^Stat||||R1", version=version))
     assert trial.document("?R1@FRONT:NORTH")["referral"] == {"originating_id": "R1", "priority": "S"}
+
+
+@pytest.mark.parametrize("version", ["2.4", "2.5.1"])
+def test_a_status_request_tells_what_was_cancelled_where_no_approval_status_can(version: str) -> None:
+    """Before AUT-14, a number and its treatments alone would look like a grant that stands."""
+    trial = Trial()
+    head = {"referral": "R1", "version": version}
+    trial.send(request(VISIT, ASKED, **head))
+    trial.send(answer(VISIT, granted("PA1"), **head))
+    trial.send(request(event="I11", control_id="C2", **head))
+    (reply,) = texts(trial.send(request(kind="REF", event="I15", control_id="C3", **head)))
+    assert reply[2] == "RF1|E|||||R1"
+    assert trial.statuses("PA1@ACME", "?R1@FRONT:NORTH") == ["cancelled", "cancelled"]

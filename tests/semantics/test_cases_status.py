@@ -11,12 +11,16 @@ from hl7auth.resources import shipped
 from hl7auth.rules import edition
 from hl7auth.rules.compiled import keep_editions
 from hl7auth.rules.edition import known_editions
-from tests.messages import ASKED, THERAPY, VISIT, Trial, answer, aut, granted, request
+from tests.messages import ASKED, THERAPY, VISIT, Trial, answer, aut, granted, request, rules
 
 PROFILE = """\
 profile: payor
 title: A payor that says 0 while it works on a request, and rejects by I11
 extends: referral
+segments:
+  AUT:
+    fields:
+      14: {pre_adopted: true}
 status:
   treatments:
     - {authorized: "= 0", status: pended}
@@ -102,3 +106,17 @@ def test_a_request_pends_once_its_sender_has_been_told_to_wait(
     trial = Trial(payor)
     trial.send(request(VISIT, ASKED, modes=modes))
     assert trial.statuses("?#C1@FRONT:NORTH") == [status]
+
+
+@pytest.mark.parametrize("version", ["2.4", "2.5.1"])
+def test_p24_a_field_that_a_version_has_not_decides_only_where_the_profile_adopts_it(
+    payor: Channel, version: str
+) -> None:
+    raw = answer(VISIT, aut({6: "PA1", 8: "3", 9: "3", 14: "DE", 17: "not covered"}), version=version)
+    for channel, status, code in ((None, "approved", None), (payor, "denied", {"code": "DE"})):
+        trial = Trial(channel)
+        outcome = trial.send(raw)
+        document = trial.document("PA1@ACME")
+        assert (document["status"], document.get("approval_status"), "reason" in document) == (status, code, False)
+        assert ("AUT-14.unexpected" in rules(outcome)) == (code is None)
+        assert "AUT-17.unexpected" in rules(outcome)
