@@ -210,6 +210,7 @@ NUMBERS = {field.key: field.number for field in AUT_FIELDS}
 _REMEMBERED = 2_000
 _REMEMBERED_LENGTH = 256
 """Longer values do not repeat: to remember them would only cost memory."""
+_REMEMBERED_TEXTS = 8_192
 _memory: dict[Delimiters, list[dict[str, Any]]] = {}
 
 
@@ -243,15 +244,17 @@ def _read_anew(segment: Segment, memory: list[dict[str, Any]], texts: list[str])
 
 def write_aut(values: Values, identifier: str, marks: Delimiters, last: int) -> str:
     """An AUT segment up to field `last` from document values; `identifier` is the raw AUT-6."""
-    put = _Writer(marks)
-    fields = [""] * (last + 1)
+    texts, fields = _texts_for(marks), [""] * (last + 1)
     for field in AUT_FIELDS:
         value = values.get(field.key)
         if value and field.number <= last:
             if last < _QUANTITIES_HAVE_UNITS and field.write is _write_quantity:
                 value = {"quantity": value.get("quantity", "")}
-            each = [_written(field, one, put) for one in (value if field.many else [value])]
-            fields[field.number] = marks.repetition.join(each)
+            if field.many:
+                text = marks.repetition.join([_written(field, one, marks, texts) for one in value])
+            else:
+                text = _written(field, value, marks, texts)
+            fields[field.number] = text
     fields[0], fields[6] = "AUT", identifier
     return marks.field.join(fields).rstrip(marks.field)
 
@@ -261,21 +264,35 @@ def write_code(value: Values, marks: Delimiters) -> str:
     return _write_code(value, _Writer(marks))
 
 
-def _written(field: AutField, value: Any, put: _Writer) -> str:
+Texts = dict[tuple[int, Any], str]
+"""Values as they were written, by the number of their field."""
+_texts: dict[Delimiters, Texts] = {}
+
+
+def _written(field: AutField, value: Any, marks: Delimiters, texts: Texts) -> str:
     """One repetition. Short values are remembered: the same codes, dates and quantities are written again and again."""
     if isinstance(value, str):
-        if len(value) <= _REMEMBERED_LENGTH:
-            return _written_before(field.write, value, put.marks)
-    elif "alternate" not in value and sum(map(len, value.values())) <= _REMEMBERED_LENGTH:
-        return _written_before(field.write, tuple(value.items()), put.marks)
-    return field.write(value, put)
+        known: tuple[int, Any] = (field.number, value)
+    elif "alternate" in value:
+        return field.write(value, _Writer(marks))
+    else:
+        known = (field.number, tuple(value.items()))
+    text = texts.get(known)
+    if text is None:
+        text = field.write(value, _Writer(marks))
+        if len(text) <= _REMEMBERED_LENGTH:
+            if len(texts) >= _REMEMBERED_TEXTS:
+                texts.clear()
+            texts[known] = text
+    return text
 
 
-@lru_cache(maxsize=8192)
-def _written_before(
-    write: Callable[[Any, _Writer], str], known: str | tuple[tuple[str, str], ...], marks: Delimiters
-) -> str:
-    return write(known if isinstance(known, str) else dict(known), _Writer(marks))
+def _texts_for(marks: Delimiters) -> Texts:
+    if marks not in _texts:
+        if len(_texts) >= 16:
+            _texts.clear()
+        _texts[marks] = {}
+    return _texts[marks]
 
 
 def read_code(raw: str, marks: Delimiters) -> Values | None:

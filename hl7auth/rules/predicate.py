@@ -112,10 +112,11 @@ def compile_condition(text: str, scope: str = "") -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """The check of a value against another operand."""
+    """The check of a value against another operand; `word` is that of a literal that is no number and no date."""
 
     relation: Relation
     right: Operand
+    word: str = ""
 
     def __call__(self, value: str, scene: Scene) -> bool:
         return _compare(self.relation, value, self.right(scene))
@@ -142,13 +143,13 @@ class _Parser:
         parts = [self.both()]
         while self.take("word", "or"):
             parts.append(self.both())
-        return parts[0] if len(parts) == 1 else lambda scene: any(part(scene) for part in parts)
+        return parts[0] if len(parts) == 1 else _any_of(parts)
 
     def both(self) -> Test:
         parts = [self.negated()]
         while self.take("word", "and"):
             parts.append(self.negated())
-        return parts[0] if len(parts) == 1 else lambda scene: all(part(scene) for part in parts)
+        return parts[0] if len(parts) == 1 else _all_of(parts)
 
     def negated(self) -> Test:
         if self.take("word", "not"):
@@ -177,7 +178,9 @@ class _Parser:
         left = self.operand()
         check = self.check()
         if isinstance(check, _Comparison):  # by far the most frequent: one call less
-            relation, right = check.relation, check.right
+            relation, right, word = check.relation, check.right, check.word
+            if word:
+                return lambda scene: (value := left(scene)) not in ("", NULL) and bool(relation(value, word))
             return lambda scene: _compare(relation, left(scene), right(scene))
         return lambda scene: check(left(scene), scene)
 
@@ -213,7 +216,9 @@ class _Parser:
         kind, mark = self.next()
         if kind != "mark" or mark not in _RELATIONS:
             raise ValueError(f"'valued', 'empty', 'in' or a relation is expected in condition: {self.text}")
-        return _Comparison(_RELATIONS[mark], self.operand())
+        kind, word = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
+        plain = kind == "text" and word != NULL and not (_DATE.fullmatch(word) or _NUMBER.fullmatch(word))
+        return _Comparison(_RELATIONS[mark], self.operand(), word if plain else "")
 
     def literals(self) -> frozenset[str]:
         self.need("mark", "{")
@@ -279,6 +284,26 @@ class _Parser:
     def need(self, kind: str, value: str) -> None:
         if not self.take(kind, value):
             raise ValueError(f"'{value}' is expected in condition: {self.text}")
+
+
+def _any_of(parts: Sequence[Test]) -> Test:
+    def test(scene: Scene) -> bool:
+        for part in parts:  # noqa: SIM110 - a generator costs more than what it goes through
+            if part(scene):
+                return True
+        return False
+
+    return test
+
+
+def _all_of(parts: Sequence[Test]) -> Test:
+    def test(scene: Scene) -> bool:
+        for part in parts:  # noqa: SIM110 - a generator costs more than what it goes through
+            if not part(scene):
+                return False
+        return True
+
+    return test
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
