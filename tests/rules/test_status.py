@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hl7auth.errors import ConfigError
+from hl7auth.resources import shipped
 from hl7auth.rules.profile import load_profile
 from hl7auth.rules.status import EVENTS, Counted, StatusMap, standard_status
 
@@ -67,3 +68,14 @@ def refused(tmp_path: Path) -> Callable[[str], str]:
 )
 def test_what_can_not_be_meant_is_told_with_its_place(refused: Callable[[str], str], status: str, said: str) -> None:
     assert said in refused(status)
+
+
+def test_the_profile_of_the_guide_is_one(tmp_path: Path) -> None:
+    guide = shipped("docs") / "howto" / "network-dialect.md"
+    path = tmp_path / "payor.yaml"
+    path.write_text(guide.read_text(encoding="utf-8").split("```yaml\n")[2].split("```")[0], encoding="utf-8")
+    status = load_profile(path).status
+    assert status is not None
+    assert [row.status for row in status.treatments] == ["pended", "partially_approved", "approved"]
+    assert status.events == {"RPA^I11": "denied"}
+    assert status.approval_status["AP"] == "approved"
