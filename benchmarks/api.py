@@ -4,12 +4,12 @@ Imports the standard library, hl7auth, api_store and load.
 
     python -m benchmarks.api [--sizes 10000 100000] [--postgres URL] [--rate N] [--keep FILE]
 
-For each size the store is filled up to so many authorizations, as many members having ten each, and `hl7auth serve
---api` runs over it: first alone, then while messages come in by MLLP at half of the engine's own peak over 64
-connections, or at `--rate`. Reads go one after the other over one connection, and again beside seven others that
-attach; times are milliseconds, median and 99th percentile, measured outside of the server. Charges are attached by
-eight connections over HTTP. What the intake pays is told beside: its own times at that rate with the API idle, with it
-being read, and with charges being attached.
+For each size the store is filled up to so many authorizations, each member having ten, and `hl7auth serve --api` runs
+over it: first alone, then while messages come in by MLLP at half of the engine's own peak over 64 connections, or at
+`--rate`. Reads go one after the other over one connection, beside messages at most a hundred a second, as a console
+and a billing system would; times are milliseconds, median and 99th percentile, measured outside of the server. Charges
+are attached by sixteen connections over HTTP as fast as answers come. What the intake pays is told beside: its times
+at that rate with the API idle, with it being read, and with charges being attached.
 """
 
 import argparse
@@ -36,10 +36,12 @@ from hl7auth.store.tokens import Rights, create
 from hl7auth.store.units import drift
 
 _SECRET = "benchmark"
-_READS = 2_000
-_LISTS = 300
-_CHARGES = 2_000
-_LINES = 8
+_SECONDS = 4.0
+"""How long each figure is measured."""
+_PACE = 0.01
+"""Seconds between two reads beside messages."""
+_CHARGES = 6_000
+_LINES = 16
 """Connections that attach."""
 _CONNECTIONS = 64
 """Connections of the intake."""
@@ -105,13 +107,16 @@ class Line:
         return data[end + 4 :]
 
 
-def timed(count: int, call: Callable[[], object]) -> str:
-    """Median and 99th percentile in milliseconds."""
+def timed(call: Callable[[], object], pace: float = 0.0) -> str:
+    """Median and 99th percentile in milliseconds; no call begins sooner than so many seconds after the one before."""
     taken = []
-    for _ in range(count):
-        before = time.perf_counter()
+    ends = time.perf_counter() + _SECONDS
+    while (before := time.perf_counter()) < ends:
         call()
-        taken.append((time.perf_counter() - before) * 1_000)
+        took = time.perf_counter() - before
+        taken.append(took * 1_000)
+        if took < pace:
+            time.sleep(pace - took)
     return f"{statistics.median(taken):7.2f} {statistics.quantiles(taken, n=100)[98]:7.2f}"
 
 
@@ -124,33 +129,30 @@ class Measured:
         self._size = size
         self._line = Line(port)
 
-    def reads(self) -> dict[str, str]:
+    def reads(self, pace: float = 0.0) -> dict[str, str]:
         """One connection, one after the other."""
-        random.seed(self._size)
-        timed(100, self._read)  # warms up
+        for _ in range(100):  # warms up
+            self._read()
         return {
-            "read by key, ms": timed(_READS, self._read),
-            "list of 50, ms": timed(_LISTS, lambda: self._line.ask("GET", "/authorizations?limit=50")),
-            "list of a member, ms": timed(_LISTS, self._member),
-            "requests that wait, ms": timed(_LISTS, lambda: self._line.ask("GET", "/requests?limit=50")),
+            "read by key, ms": timed(self._read, pace),
+            "list of 50, ms": timed(lambda: self._line.ask("GET", "/authorizations?limit=50"), pace * 5),
+            "list of a member, ms": timed(self._member, pace * 5),
+            "requests that wait, ms": timed(lambda: self._line.ask("GET", "/requests?limit=50"), pace * 5),
         }
 
-    def attaches(self) -> dict[str, str]:
-        """Eight connections over HTTP; and reads by key beside them."""
+    def attaches(self, pace: float = 0.0) -> dict[str, str]:
+        """Many connections over HTTP; and reads by key beside them."""
         wanted = enter(self._engine, self._size, _CHARGES)
         asked = wanted[0][0]
-        figures = {"candidates, ms": timed(_LISTS, lambda: self._line.ask("GET", f"/charges/{asked}/candidates"))}
-        before = time.perf_counter()
-        with ThreadPoolExecutor(_LINES) as pool:
-            list(pool.map(self._attach, [wanted[at::_LINES] for at in range(_LINES)]))
-        figures["attached a second"] = f"{_CHARGES / (time.perf_counter() - before):7.0f}"
-        beside = enter(self._engine, self._size, _CHARGES)
-        with ThreadPoolExecutor(_LINES) as pool:
-            going = [pool.submit(self._attach, beside[at :: _LINES - 1]) for at in range(_LINES - 1)]
-            figures["read by key beside them, ms"] = timed(_READS // 4, self._read)
-            for each in going:
-                each.result()
-        if attached(self._engine, wanted + beside) != 2 * _CHARGES:
+        figures = {"candidates, ms": timed(lambda: self._line.ask("GET", f"/charges/{asked}/candidates"), pace * 5)}
+        done, seconds = self._attach_all(wanted)
+        figures["attached a second"] = f"{done / seconds:7.0f}"
+        with ThreadPoolExecutor(1) as pool:
+            beside = pool.submit(self._attach_all, enter(self._engine, self._size, _CHARGES))
+            figures["read by key beside them, ms"] = timed(self._read, _PACE)
+            meanwhile, took = beside.result()
+            figures["attached meanwhile, a second"] = f"{meanwhile / took:7.0f}"
+        if attached(self._engine, wanted) != done:
             raise RuntimeError("not all that was attached is there")
         return figures
 
@@ -160,10 +162,21 @@ class Measured:
     def _member(self) -> None:
         self._line.ask("GET", f"/authorizations?member={member_of(random.randrange(self._size))}")
 
-    def _attach(self, some: Sequence[tuple[str, str]]) -> None:
+    def _attach_all(self, wanted: Sequence[tuple[str, str]]) -> tuple[int, float]:
+        """How many, and in how many seconds."""
+        before = time.perf_counter()
+        ends = before + _SECONDS
+        with ThreadPoolExecutor(_LINES) as pool:
+            done = sum(pool.map(lambda at: self._attach(wanted[at::_LINES], ends), range(_LINES)))
+        return done, time.perf_counter() - before
+
+    def _attach(self, some: Sequence[tuple[str, str]], ends: float) -> int:
         own = Line(self._port)
-        for name, chosen in some:
+        for at, (name, chosen) in enumerate(some):
+            if time.perf_counter() > ends:
+                return at
             own.ask("POST", f"/charges/{name}/attach", {"authorization": chosen})
+        return len(some)
 
 
 def measure(folder: Path, url: str, engine: Engine, size: int, rate: float | None) -> None:
@@ -182,16 +195,20 @@ def measure(folder: Path, url: str, engine: Engine, size: int, rate: float | Non
         tell(0, measured.reads())
         tell(0, measured.attaches())
         half = rate or Load(intake, 0, 3).result()["rate"] / 2
-        for name, work in (("idle", lambda: {}), ("read", measured.reads), ("attached", measured.attaches)):
-            tell(half, beside(intake, half, name, work))
+        works: tuple[tuple[str, float, Callable[[], dict[str, str]]], ...] = (
+            ("idle", 0, dict),
+            ("read", 5 * _SECONDS, lambda: measured.reads(_PACE)),
+            ("attached", 4 * _SECONDS, lambda: measured.attaches(_PACE)),
+        )
+        for name, seconds, work in works:
+            tell(half, beside(Load(intake, half, seconds + 4), name, work))
     with engine.execution_options(reads_only=True).connect() as connection:
         if wrong := drift(connection):
             raise RuntimeError(f"balances that do not add up: {wrong}")
 
 
-def beside(intake: int, rate: float, name: str, work: Callable[[], dict[str, str]]) -> dict[str, str]:
-    """The figures of some work while messages come in, and what those took: as long as the work lasts, then again."""
-    load = Load(intake, rate, 6)
+def beside(load: Load, name: str, work: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The figures of some work while messages come in, and what those took."""
     time.sleep(2)
     figures = work()
     found = load.result()

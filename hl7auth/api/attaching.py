@@ -40,10 +40,12 @@ def _refused(connection: Connection, asked: Asked) -> Problem | None:
     if not caller.payors and not caller.channels:
         return None
     try:
-        if not caller.sees_payor(charges.row(connection, asked.charge_id).payor):
-            return Problem(404, f"there is no charge '{asked.charge_id}'", "missing")
+        charge = charges.row(connection, asked.charge_id)
     except Missing as missing:
         return Problem(404, str(missing), "missing")
+    is_elsewhere = charge.key and caller.channels and not pages.may_see(connection, charge.key, caller.sees)
+    if is_elsewhere or not caller.sees_payor(charge.payor):
+        return Problem(404, f"there is no charge '{asked.charge_id}'", "missing")
     if not pages.may_see(connection, asked.key, caller.sees):
         return _nothing(asked.key)
     return None

@@ -91,8 +91,9 @@ def list_charges(
     asked = charges.Asked(member, authorization, issue, tuple(sorted(caller.payors)))
     with state.reading() as connection:
         found = charges.listed(connection, asked, (place[0], place[1]) if place else None, limit + 1)
+        hidden = _hidden(connection, caller, [row.key for row in found if row.key])
     following = cursor_of(*charges.place_of(found[limit - 1])) if len(found) > limit else None
-    entries = [charges.entry(row._asdict()) for row in found[:limit]]
+    entries = [charges.entry(row._asdict()) for row in found[:limit] if row.key not in hidden]
     state.saw(caller.name, "charge.list", "", charges=[each["id"] for each in entries])
     return page(entries, following)
 
@@ -121,7 +122,8 @@ def list_candidates(
     with state.reading() as connection:
         asked = units.asked_by(charges.row(connection, charge_id))
         found = [each.holding for each in holdings_of_member(connection, asked.member, _MOST_OF_MEMBER)]
-    shown = [each for each in found if caller.sees_payor(each.payor)]
+        hidden = _hidden(connection, caller, [each.key for each in found])
+    shown = [each for each in found if caller.sees_payor(each.payor) and each.key not in hidden]
     why = {each.key: reasons(each, asked) for each in shown}
     fitting = ranked(each for each in shown if not why[each.key])
     others = ranked(each for each in shown if why[each.key]) if every else []
@@ -179,10 +181,10 @@ def list_utilization(state: Api, caller: Reader, cursor: Cursor = "", limit: Lim
     state.follow()
     with state.reading() as connection:
         found = nearly_spent(connection, state.today, place[0] if place else "", limit + 1, sorted(caller.payors))
+        hidden = _hidden(connection, caller, [each.holding.key for each in found])
     following = cursor_of(found[limit - 1].holding.key) if len(found) > limit else None
     items = []
-    for listed in found[:limit]:
-        holding = listed.holding
+    for holding in (each.holding for each in found[:limit] if each.holding.key not in hidden):
         used = use(holding.whole, state.today, state.share(holding.payor))
         if not used.level and not used.will_run_out:
             continue
@@ -211,12 +213,20 @@ def read_series(state: Api, caller: Reader, key: Annotated[str, Path(min_length=
 
 
 def _charge(state: State, caller: Caller, charge_id: str) -> dict[str, Any]:
-    """The charge. Raises Problem (404), also for one of a payor that the caller may not see."""
+    """The charge. Raises Problem (404), also for one of a payor, or put to an authorization, that the caller may not
+    see."""
     try:
         with state.reading() as connection:
             entry = charges.read(connection, charge_id)
+            hidden = _hidden(connection, caller, [entry["authorization"]] if entry["authorization"] else [])
     except units.Missing as missing:
         raise Problem(404, str(missing), "missing") from None
-    if not caller.sees_payor(entry["payor"]):
+    if hidden or not caller.sees_payor(entry["payor"]):
         raise Problem(404, f"there is no charge '{charge_id}'", "missing")
     return entry
+
+
+def _hidden(connection: Connection, caller: Caller, keys: list[str]) -> set[str]:
+    """Those of some authorizations that a token may not see which is bound to channels: a charge and a balance have
+    none of their own. By payor they are told apart already."""
+    return set(keys) - pages.may_see_of(connection, keys, caller.sees) if caller.channels else set()

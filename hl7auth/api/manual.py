@@ -18,7 +18,7 @@ from hl7auth.api.authorizations import nothing, visible
 from hl7auth.api.problems import Problem, at, invalid
 from hl7auth.api.record_shapes import Day, Free, GivenCode, Shape, Units, Word
 from hl7auth.api.records import Failed, submit, units_of
-from hl7auth.api.security import require
+from hl7auth.api.security import may_enter, require
 from hl7auth.api.state import Api, State
 from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, request
 from hl7auth.flow.intake import timestamp
@@ -97,7 +97,7 @@ class Request(Asked):
 @router.post("/authorizations/manual", status_code=201, summary="Enter an authorization that was given by hand")
 def enter(state: Api, caller: Writer, body: Manual, response: Response) -> dict[str, Any]:
     """It is in force at once. Its papers are kept, and stand in the audit log."""
-    _own(caller, body.payor)
+    _own(state, caller, body.payor)
     state.follow()
     with state.reading() as connection:
         if body.authnumber and f"{body.authnumber}@{body.payor}" in keys_of_number(connection, body.authnumber):
@@ -115,7 +115,7 @@ def enter(state: Api, caller: Writer, body: Manual, response: Response) -> dict[
 @router.post("/authorizations/request", status_code=201, summary="Ask a payor without a wire")
 def ask(state: Api, caller: Requester, body: Request, response: Response) -> dict[str, Any]:
     """A PENDING row: a task for a person, who enters number and paper when they are there (MANUAL_PENDING)."""
-    _own(caller, body.payor)
+    _own(state, caller, body.payor)
     if body.payor not in state.settings.manual:
         text = f"the payor '{body.payor}' has no partner for X12 278 here, and is none that is asked by hand"
         raise Problem(422, f"{text} (hl7auth serve --api-manual)", "no-way-to-payor")
@@ -204,7 +204,8 @@ def _asked_by(connection: Connection, caller: Caller, key: str) -> str:
     return str(row.control_id)
 
 
-def _own(caller: Caller, payor: str) -> None:
+def _own(state: State, caller: Caller, payor: str) -> None:
+    may_enter(state, caller)
     if not caller.sees_payor(payor):
         raise Problem(403, f"the token '{caller.name}' is not for the payor '{payor}'", "other-payor")
 

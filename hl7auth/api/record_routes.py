@@ -14,7 +14,7 @@ from hl7auth.api.etag import IfMatch, require_match
 from hl7auth.api.problems import Problem
 from hl7auth.api.record_shapes import Record, Update
 from hl7auth.api.records import as_record
-from hl7auth.api.security import require
+from hl7auth.api.security import may_enter, require
 from hl7auth.api.state import Api
 from hl7auth.store import operations, pages
 from hl7auth.store.balances import keys_of_number
@@ -97,6 +97,7 @@ def read_operation(
 def _accepted(
     state: Api, caller: Caller, request: Request, response: Response, what: str, key: str, asked: dict[str, Any]
 ) -> dict[str, Any]:
+    may_enter(state, caller)
     kind = f"authorization.{what}"
     hashed = hashlib.sha256(repr((kind, asked)).encode()).hexdigest()
     bound = {"payors": sorted(caller.payors), "channels": sorted(caller.channels)}

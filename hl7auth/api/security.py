@@ -16,6 +16,14 @@ _bearer = HTTPBearer(auto_error=False, description="A token made by `hl7auth tok
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
+def may_enter(state: State, caller: Caller) -> None:
+    """Raises Problem (403) for a token that is bound to other channels than that by which all goes in that is entered
+    here: it could not even see what it entered."""
+    if not caller.sees_channel(state.desk):
+        text = f"the token '{caller.name}' is not for the channel '{state.desk}', by which this goes in"
+        raise Problem(403, text, "other-channel")
+
+
 def require(scope: str) -> Callable[..., Awaitable[Caller]]:
     """A dependency that gives the Caller: 401 without a token in force, 403 naming the scope that it lacks."""
 

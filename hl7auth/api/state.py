@@ -91,6 +91,11 @@ class State:
         """The day in UTC."""
         return datetime.fromtimestamp(self.now / 1_000_000, UTC).date()
 
+    @property
+    def desk(self) -> str:
+        """The channel by which what is entered here goes in."""
+        return self.settings.desk or next(iter(self.settings.channels))
+
     def share(self, payor: str) -> Decimal:
         """The share of use beyond which an authorization of that payor is worth an alert."""
         return self.settings.shares.get(payor, ALERT_SHARE)
@@ -134,8 +139,7 @@ class State:
 
     def submit(self, raw: bytes, peer: str = "desk") -> Outcome:
         """A message through the pipeline of the desk's channel, as one that came in; durable when this returns."""
-        name = self.settings.desk or next(iter(self.settings.channels))
-        planned = plan(raw, self.settings.channels[name], self.now, self.settings.new_id, (), peer)
+        planned = plan(raw, self.settings.channels[self.desk], self.now, self.settings.new_id, (), peer)
         with self._journal_lock, self.alone():
             (outcome,) = self.journal.commit([planned])
         return outcome

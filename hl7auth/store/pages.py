@@ -132,6 +132,17 @@ def may_see(connection: Connection, key: str, sees: Sees) -> bool:
     return row is not None and sees(payor_of(orjson.loads(row.document)), row.channel or "")
 
 
+def may_see_of(connection: Connection, keys: Sequence[str], sees: Sees) -> set[str]:
+    """Those of the keys that there are and that may be seen."""
+    if not keys:
+        return set()
+    marks = ", ".join(["{p}"] * len(keys))
+    rows = run(
+        connection, f"SELECT {_COLUMNS} FROM authorization_version v WHERE v.key IN ({marks}) AND v.current = 1", keys
+    )
+    return {row.key for row in rows if sees(payor_of(orjson.loads(row.document)), row.channel or "")}
+
+
 def document_of(connection: Connection, key: str) -> Entry | None:
     """The current document as stored."""
     row = run(connection, _ONE, (key,)).first()

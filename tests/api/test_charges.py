@@ -252,3 +252,32 @@ def test_charges_are_read_and_bound_to_payors(desk: Desk) -> None:
         is_problem(desk.ask("GET", path), 404)
     actions = {each["action"] for each in desk.audited()}
     assert {"charge.enter", "charge.list", "charge.read"} <= actions
+
+
+def test_a_token_for_other_channels_meets_neither_balances_nor_charges_of_this_one(desk: Desk) -> None:
+    """A charge has no channel; put to an authorization it is of that one's."""
+    desk.grant("PA1", "2")
+    charge(desk)
+    charge(desk, "CH2")
+    here = desk.token("here", CHARGE_READ, READ, WRITE, REQUEST, channels=["referral-intake"])
+    other = desk.token("other", CHARGE_READ, READ, WRITE, REQUEST, channels=["another"])
+    for headers, count in ((here, 1), (other, 0)):
+        found = desk.get("/charges/CH1/candidates?all=true", headers=headers)["items"]
+        assert [each["authorization"] for each in found] == ["PA1@ACME"][:count]
+    attach(desk, "PA1@ACME")
+    for headers, count in ((here, 1), (other, 0)):
+        assert len(desk.get("/utilization", headers=headers)["items"]) == count
+        assert len(desk.get("/charges", headers=headers)["items"]) == 1 + count
+    for method, path, body in (
+        ("GET", "/charges/CH1", None),
+        ("POST", "/charges/CH1/reverse", None),
+        ("POST", "/charges/CH1/validate", None),
+        ("POST", "/charges/CH1/attach", {"authorization": "PA1@ACME"}),
+        ("POST", "/charges/CH2/attach", {"authorization": "PA1@ACME"}),
+    ):
+        is_problem(desk.ask(method, path, json=body, headers=other), 404)
+    assert desk.post("/charges/CH1/reverse", headers=here)["reversed"] is True
+    record = {"authnumber": "A1", "authtype": "OUTPATIENT", "authdecision": "AP"}
+    for path, body in (("/authorizations/manual", MANUAL), ("/authorization", record)):
+        found = is_problem(desk.ask("POST", path, json=body, headers=other), 403)
+        assert found["type"] == "urn:hl7auth:other-channel"
