@@ -36,7 +36,11 @@ _ROWS = 5_000
 _BEYOND = 1_000_000_000
 _MEMBERS = 10
 """Authorizations of one member."""
-_GRANTED = (("PEND^Pending^L", "AP^Approved^L"), ("|0^VISITS|0^VISITS|", "|1000^VISITS|0^VISITS|"))
+_GRANTED = (
+    ("|P|2.8.2|", "|P|2.9|"),
+    ("PEND^Pending^L", "AP^Approved^L"),
+    ("|0^VISITS|0^VISITS|", "|1000^VISITS|0^VISITS|"),
+)
 
 
 class Sample(NamedTuple):

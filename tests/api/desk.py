@@ -77,7 +77,7 @@ class Desk:
     def grant(self, number: str, units: str = "10", says: str = "AP", more: str = "", payor: str = "ACME") -> None:
         """The payor's answer about one authorization of member M1."""
         control = f"C{next(self._ids)}"
-        head = f"MSH|^~\\&|{payor}|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|{control}|P|2.5.1\rMSA|AA|Q{control}\r"
+        head = f"MSH|^~\\&|{payor}|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|{control}|P|2.9\rMSA|AA|Q{control}\r"
         aut = f"AUT|P|{payor}||20260501|20260531|{number}^{payor}|||||||REHAB|{says}||||{units}^VS{more}\r"
         rest = "PRD|RP|Quill^Orla\rPID|1||M1^^^HILL^MR||Lantern^Ilse\rPR1|1||97110^^C4||20260501\r"
         (outcome,) = self.send((head + aut + rest).encode())

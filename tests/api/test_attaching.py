@@ -40,7 +40,7 @@ class Store:
         self.states: list[State] = []
 
     def grant(self, number: str, units: int) -> None:
-        head = "MSH|^~\\&|ACME|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|C1|P|2.5.1\rMSA|AA|Q1\r"
+        head = "MSH|^~\\&|ACME|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|C1|P|2.9\rMSA|AA|Q1\r"
         aut = f"AUT|P|ACME||20260501|20260531|{number}^ACME|||||||REHAB|AP||||{units}^VS\r"
         rest = "PRD|RP|Quill^Orla\rPID|1||M1^^^HILL^MR||Lantern^Ilse\rPR1|1||97110^^C4||20260501\r"
         journal, ids = Journal(self.engine), itertools.count(START + int(number[2:]))

@@ -38,7 +38,7 @@ class Store:
         self.number += 10
         first = self.number
         aut = f"AUT|P|ACME||20260501|20260531|{number}^ACME|||||||REHAB|{says}||||{units}^VS{more}"
-        head = f"MSH|^~\\&|ACME|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|C{first}|P|2.5.1\rMSA|AA|Q{first}\r"
+        head = f"MSH|^~\\&|ACME|HQ|CLINIC|HILL|20260501||RPA^I08^RPA_I08|C{first}|P|2.9\rMSA|AA|Q{first}\r"
         body = f"{aut}\rPRD|RP|Quill^Orla\rPID|1||M1^^^HILL^MR||Lantern^Ilse\rPR1|1||97110^^C4||20260501\r{lines}"
         at = 1_772_359_200_000_000 + first
         ids = iter(range(first, first + 3))
