@@ -9,7 +9,8 @@ import hl7
 import pytest
 
 from hl7auth.domain.document import shown
-from hl7auth.domain.intent import Record, shown_key
+from hl7auth.domain.intent import Record
+from hl7auth.domain.key import shown_key
 from hl7auth.errors import Fault
 from hl7auth.flow.channel import SUPPORTED, Accepts, Channel, find_channel
 from hl7auth.flow.decision import Disposition, Outcome

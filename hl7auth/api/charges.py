@@ -21,7 +21,7 @@ from hl7auth.api.record_shapes import Free, GivenCode, GivenDay, Shape, Units, W
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.domain.balance import ranked, reasons, use
-from hl7auth.domain.intent import shown_key
+from hl7auth.domain.key import shown_key
 from hl7auth.domain.units import said, thousandths, unit_kind
 from hl7auth.store import audit, charges, pages, units
 from hl7auth.store.balances import holdings_of_member, nearly_spent

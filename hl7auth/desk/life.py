@@ -17,7 +17,7 @@ from hl7auth.desk.answering import asking, commit
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
 from hl7auth.domain.deciding import Decided
-from hl7auth.domain.intent import shown_key
+from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.flow.channel import Channel

@@ -193,8 +193,3 @@ def acts_alone(intent: Intent) -> bool:
     """True when every AUT has an action code: then none speaks of a set."""
     auts = [aut for claim in intent.claims for aut in claim.auts]
     return bool(auts) and all(aut.action not in SNAPSHOT_CODES for aut in auts)
-
-
-def shown_key(key: str) -> str:
-    """A key as people see it: without the marks of a request."""
-    return key.removeprefix("?").removeprefix("#") if key.startswith("?") else key

@@ -11,7 +11,8 @@ from hl7auth.domain.authorization import Claim
 from hl7auth.domain.change import Refused, end, replace, store, unknown
 from hl7auth.domain.correlation import granted, request_made, requests_of, sent_to
 from hl7auth.domain.document import Past, build, said
-from hl7auth.domain.intent import Change, Intent, Known, Record, concern_of, shown_key
+from hl7auth.domain.intent import Change, Intent, Known, Record, concern_of
+from hl7auth.domain.key import shown_key
 from hl7auth.domain.snapshot import DELETED, deleted_set
 from hl7auth.domain.status import UNDECIDED, Status, by_event
 from hl7auth.wire.ack import Location, Problem

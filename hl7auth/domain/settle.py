@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.change import ended, store
 from hl7auth.domain.document import Document, build
-from hl7auth.domain.intent import Change, Intent, Record, shown_key
+from hl7auth.domain.intent import Change, Intent, Record
+from hl7auth.domain.key import shown_key
 from hl7auth.domain.status import Status, of_lines
 
 

@@ -1,6 +1,6 @@
 """Reading back messages: as they came, as they were answered, and what they changed.
 
-Imports sqlalchemy, domain, store.bodies, store.forwards, store.schema, store.link_table and errors only.
+Imports sqlalchemy, domain, store.bodies, store.forward_table, store.schema, store.link_table and errors only.
 
 Everything comes as plain data, ready to be shown. Lists are oldest first, newest last, cut at the newest `limit`.
 """
@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, select
 
 from hl7auth.domain.clock import iso_time
-from hl7auth.domain.intent import shown_key
+from hl7auth.domain.key import shown_key
 from hl7auth.errors import UserError
 from hl7auth.store.bodies import BodyFault, bodies_of_rows, dropped_ids, read_bodies
-from hl7auth.store.forwards import forward_entry
+from hl7auth.store.forward_table import forward_entry
 from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message

@@ -1,4 +1,4 @@
-"""The table of forwarded requests: who waits for what answer, and what came of it.
+"""The table of forwarded requests: who waits for what answer, what came of it, and how that is told.
 
 Imports sqlalchemy and store.schema only.
 
@@ -7,7 +7,9 @@ or failed. `owed` is 1 while a connection may still take the reply, which stands
 over it goes by `way`, in the order of `lanes`. `ways` and `lanes` are JSON text.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, Table, Text, select, text
 
 from hl7auth.store.schema import BigKey, metadata
 
@@ -37,3 +39,16 @@ forward = Table(
     Index("forward_open", "message_id", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
     Index("forward_owed", "hold_until", sqlite_where=text(IS_OWED), postgresql_where=text(IS_OWED)),
 )
+
+
+def forward_entry(connection: Connection, message_id: int) -> dict[str, Any] | None:
+    """How it stands with a message that was forwarded, as plain data; None for any other."""
+    row = connection.execute(select(forward).where(forward.c.message_id == message_id)).first()
+    if row is None:
+        return None
+    return {
+        "to": row.destination,
+        "state": row.state,
+        "answered_by": str(row.answer_id) if row.answer_id else None,
+        "told_late": bool(row.told_late),
+    }

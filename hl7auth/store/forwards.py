@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.domain.authorization import Party
@@ -21,7 +21,6 @@ from hl7auth.flow.relay import FAILED, Forwarded, Forwarding, Returned, Way
 from hl7auth.flow.returning import own_exchange
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import run, send_again, write_deliveries
-from hl7auth.store.forward_table import forward
 from hl7auth.store.notices import notify
 from hl7auth.store.queue import frugal, impatient
 
@@ -91,19 +90,6 @@ def read_forwards(connection: Connection, ids: Sequence[int]) -> list[Forwarded]
         rows: Any = run(connection, f"{_KNOWN} ({', '.join(['{p}'] * len(some))})", some)
         found += [_known(row) for row in rows]
     return found
-
-
-def forward_entry(connection: Connection, message_id: int) -> dict[str, Any] | None:
-    """How it stands with a message that was forwarded, as plain data; None for any other."""
-    row = connection.execute(select(forward).where(forward.c.message_id == message_id)).first()
-    if row is None:
-        return None
-    return {
-        "to": row.destination,
-        "state": row.state,
-        "answered_by": str(row.answer_id) if row.answer_id else None,
-        "told_late": bool(row.told_late),
-    }
 
 
 class Forwards:

@@ -19,7 +19,7 @@ from hl7auth.domain.balance import use as use_of
 from hl7auth.domain.clock import hours
 from hl7auth.domain.document import shown
 from hl7auth.domain.grant import held
-from hl7auth.domain.intent import shown_key
+from hl7auth.domain.key import shown_key
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.domain.units import said
 from hl7auth.store.authorizations import ClocksOf, clocks_of_keys

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, event, func, select
 
-from hl7auth.domain.intent import shown_key
+from hl7auth.domain.key import shown_key
 from hl7auth.errors import UserError
 from hl7auth.flow.admission import OTHER_CERTIFICATE
 from hl7auth.flow.channel import Channel
