@@ -1,5 +1,6 @@
 # make serve   installs the engine into .venv and starts it with the shipped channels on the embedded SQLite database
 # make test    the same with the tools of the tests, then every check and every test
+# make proof   the long proofs, for an hour or two: kills under load, dropped writes, fuzzing; make test has a short one of each
 # make native  compiles the modules that every message goes through (a C compiler, some minutes): docs/why/native.md
 
 VENV := .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve native test check bench interop clean
+.PHONY: serve native test proof check bench interop clean
 
 serve: $(VENV)/installed
 	$(BIN)/hl7auth serve
@@ -22,6 +23,16 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
 	HL7AUTH_NATIVE=/dev/null $(BIN)/python -m pytest --numprocesses auto
+
+# PROOF_POSTGRESQL=URL of an empty database adds a proof there
+proof: $(VENV)/installed-for-tests
+	$(PIP) --editable '.[fuzz]'
+	$(BIN)/hl7auth prove-durability --rounds 200 --longest 0.6
+	$(BIN)/hl7auth prove-durability --rounds 40 --longest 0.8 --unsynced
+	$(BIN)/hl7auth prove-durability --rounds 60 --longest 0.8 --workers 2
+	$(BIN)/hl7auth prove-durability --rounds 60 --reload
+	[ -z "$(PROOF_POSTGRESQL)" ] || $(BIN)/hl7auth prove-durability --rounds 200 --longest 0.6 --database "$(PROOF_POSTGRESQL)"
+	$(BIN)/python tests/fuzz/run.py --seconds 360
 
 bench: $(VENV)/installed
 	$(BIN)/hl7auth bench

@@ -118,7 +118,7 @@ def read_manifest(data: bytes) -> Manifest:
         document: dict[str, Any] = json.loads(data)
         values = {name: _field(document[name], kind) for name, kind in Manifest.__annotations__.items()}
         return Manifest(**values)
-    except (ValueError, KeyError, TypeError) as fault:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as fault:
         raise PackFault(f"its manifest can not be read ({fault})") from None
 
 

@@ -150,8 +150,11 @@ class Pack:
             with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream:
                 lines = io.BufferedReader(stream)
                 while line := lines.readline(LARGEST_LINE):
-                    yield json.loads(line)  # of which a part is none
-        except (zstandard.ZstdError, ValueError):
+                    entry = json.loads(line)  # of which a part is none
+                    if not isinstance(entry, dict) or not isinstance(entry.get("id"), int):
+                        raise ValueError
+                    yield entry
+        except (zstandard.ZstdError, ValueError, RecursionError):
             raise self._fault("its catalog is damaged") from None
 
     @cached_property
@@ -191,7 +194,7 @@ class Pack:
         begin = number * PER_PAGE * INDEX.size
         size = min(PER_PAGE * INDEX.size, index.size - begin)
         data = self._read(index.at + begin, size, "a page of the index")
-        if digest_of(data) != self._fences[number][1]:
+        if digest_of(data) != self._fences[number][1] or size % INDEX.size:
             raise self._fault("a page of its index is damaged")
         return [Place(*values) for values in INDEX.iter_unpack(data)]
 

@@ -8,12 +8,30 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import zstandard
+
 from hl7auth.errors import Fault, UserError
 from hl7auth.exchange.markup import read_source
 from hl7auth.flow.channel import Channel, ChannelFile, find_channel
 from hl7auth.flow.decision import decide
 from hl7auth.flow.intake import plan
 from hl7auth.flow.trial import TRIAL_TIME, Memory
+from hl7auth.packs.format import (
+    FENCE,
+    FORMAT,
+    HEAD,
+    INDEX,
+    MAGIC,
+    TRAILER,
+    Manifest,
+    PackFault,
+    Record,
+    Section,
+    decode,
+    digest_of,
+    encode,
+)
+from hl7auth.packs.reader import Pack, check
 from hl7auth.resources import shipped
 from hl7auth.rules.check import MAX_FINDINGS
 from hl7auth.rules.predicate import compile_condition
@@ -117,9 +135,22 @@ def markup(data: bytes) -> None:
     _refused(lambda: read_source("fuzz.xml", data))
 
 
+def pack(data: bytes) -> None:
+    """A pack of others is read, or refused in one sentence: as it came, and with a part of it put in place of a sound
+    one and every hash made right, as who writes packs can."""
+    _refused(lambda: _read_pack(data))
+    part, text = (data[0] % 3, data[1:]) if data else (0, b"")
+    _refused(lambda: _read_pack(_sound_around(part, text)))
+    try:
+        record = decode(text)
+    except PackFault:
+        return
+    assert len(encode(record)) == len(text)
+
+
 TARGETS: dict[str, Target] = {
     each.__name__: each
-    for each in (framing, message, engine, ack, batch, profile_yaml, channel_yaml, condition, markup)
+    for each in (framing, message, engine, ack, batch, profile_yaml, channel_yaml, condition, markup, pack)
 }
 
 
@@ -135,6 +166,7 @@ def seeds(name: str) -> list[bytes]:
         "batch": samples,
         "profile_yaml": [(shipped("profiles") / "aut-standard.yaml").read_bytes()],
         "channel_yaml": [(shipped("channels") / "referral-intake.yaml").read_bytes()],
+        "pack": [_sound_around(9, b""), b"\x00" + _MANIFEST, b"\x01" + _LINE, b"\x02" + encode(Record(b"MSH|"))],
     }
     return own + shipped_ones.get(name, [])
 
@@ -147,6 +179,52 @@ def _refused(read: Callable[[], object]) -> None:
     else:
         said = "read"
     assert said
+
+
+class _Bytes:
+    """A blob in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.size = data, len(data)
+
+    def read(self, at: int, size: int) -> bytes:
+        return self.data[at : at + size]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _read_pack(data: bytes) -> None:
+    found = Pack(_Bytes(data), "fuzz")
+    for damage in check(found):
+        assert damage.text
+    found.find(7)
+
+
+_LINE = b'{"id":7,"received_at":3}\n'
+_NOWHERE = Section(0, 0, digest_of(b"").hex())
+_MANIFEST = Manifest("n", "2026-01-01", 1, 1, 7, 7, 3, 3, 4, 3, "x", *[_NOWHERE] * 5).encoded()
+
+
+def _sound_around(part: int, data: bytes) -> bytes:
+    """A pack with one message where `data` is the manifest (0), the catalog (1) or the index (2); else all is sound."""
+    file = bytearray(HEAD.pack(MAGIC, FORMAT))
+
+    def section(content: bytes) -> Section:
+        file.extend(content)
+        return Section(len(file) - len(content), len(content), digest_of(content).hex())
+
+    zstd = zstandard.ZstdCompressor()
+    dictionary, body = section(zstd.compress(b"")), encode(Record(b"MSH|"))
+    records = section(frame_ := zstd.compress(body))
+    catalog = section(zstd.compress(data if part == 1 else _LINE))
+    index = data if part == 2 else INDEX.pack(7, records.at, len(frame_), len(body), digest_of(body))
+    told, fences = section(index), section(FENCE.pack(7, digest_of(index)))
+    manifest = Manifest(
+        "n", "2026-01-01", 1, 1, 7, 7, 3, 3, 4, 3, "x", dictionary, records, catalog, told, fences
+    ).encoded()  # fmt: skip
+    manifest = data if part == 0 else manifest
+    return bytes(file) + manifest + TRAILER.pack(len(file), len(manifest), digest_of(manifest), FORMAT, MAGIC)
 
 
 @cache
