@@ -13,8 +13,9 @@ from hl7auth.net import intake as queue
 from hl7auth.net.intake import Intake
 from hl7auth.net.turns import SharedTurn
 from hl7auth.observe import ids, now
-from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
+from hl7auth.store.schema import metadata
 from hl7auth.store.turn import Turn
 from hl7auth.wire.framing import Frame
 from tests.engine import channel, request
@@ -25,7 +26,7 @@ class Process:
 
     def __init__(self, folder: Path, bell: tuple[int, int]) -> None:
         engine = open_database(f"sqlite:///{folder}/store.db")
-        upgrade(engine)
+        metadata.create_all(engine)  # what migrations make, sooner
         self.clock = MemoryReactorClock()
         self.journal = Journal(engine)
         self.lock = Turn(engine)

@@ -8,9 +8,10 @@ from sqlalchemy import event
 
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
-from hl7auth.store.database import open_database, upgrade
+from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
 from hl7auth.store.known import _records_sql, _same_message_sql
+from hl7auth.store.schema import metadata
 from tests.messages import VISIT, answer, aut, granted, request, shipped_channel
 from tests.store.stored import steps
 
@@ -33,7 +34,7 @@ _MORE = (
 def statements(folder: Path, size: int, raws: list[bytes]) -> int:
     """How many statements a batch takes where so many authorizations stand in the referral, granted to one request."""
     engine = open_database(f"sqlite:///{folder}/{size}.db")
-    upgrade(engine)
+    metadata.create_all(engine)  # what migrations make, sooner
     journal = Journal(engine)
     first = [
         request(VISIT, aut({8: "3", 13: "SPEC"}), control_id="C0", **HEAD),
@@ -83,7 +84,7 @@ def test_the_statements_of_a_batch_do_not_grow_with_its_messages(tmp_path: Path)
 @pytest.mark.parametrize("many", [501, 20_000])
 def test_many_are_asked_for_by_the_index_too(tmp_path: Path, many: int) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/known.db")
-    upgrade(engine)
+    metadata.create_all(engine)  # what migrations make, sooner
     with engine.connect() as connection:
         for column, index in (("key", "PRIMARY"), ("referral", "_referral"), ("control_id", "_asked")):
             plans = steps(connection, _records_sql(column, 0, "?"), (json.dumps(["R1"] * many),))
@@ -96,7 +97,7 @@ def test_many_are_asked_for_by_the_index_too(tmp_path: Path, many: int) -> None:
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "one by one"])
 def test_a_request_made_again_is_known_by_its_new_control_id_alone(tmp_path: Path, together: bool) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/known.db")
-    upgrade(engine)
+    metadata.create_all(engine)  # what migrations make, sooner
     journal = Journal(engine)
     head = {"version": "2.5", "referral": "R1"}
     raws = [
@@ -117,7 +118,7 @@ def test_an_answer_that_names_its_receiver_by_half_ends_what_stood_in_the_referr
     tmp_path: Path, together: bool
 ) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/known.db")
-    upgrade(engine)
+    metadata.create_all(engine)  # what migrations make, sooner
     journal = Journal(engine)
     head = {"version": "2.5", "referral": "R1"}
     raws = [
@@ -137,7 +138,7 @@ def test_an_answer_that_names_its_receiver_by_half_ends_what_stood_in_the_referr
 @pytest.mark.parametrize("together", [1, 2, 9])
 def test_a_referral_that_is_sent_to_two_payors_is_known_as_two_requests(tmp_path: Path, together: int) -> None:
     engine = open_database(f"sqlite:///{tmp_path}/known.db")
-    upgrade(engine)
+    metadata.create_all(engine)  # what migrations make, sooner
     journal = Journal(engine)
     head = {"version": "2.5", "referral": "R1"}
     beta, east = {2: "BETA", 8: "3"}, "BETAPAY|EAST"

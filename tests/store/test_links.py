@@ -14,10 +14,11 @@ from hl7auth.flow.linked_plan import plan_linked, plan_overdue
 from hl7auth.observe import ids, now
 from hl7auth.store import links
 from hl7auth.store.archive import read_message
-from hl7auth.store.database import connect, open_database, upgrade
+from hl7auth.store.database import connect, open_database
 from hl7auth.store.journal import Journal
 from hl7auth.store.links import overdue
 from hl7auth.store.rebuild import rebuild
+from hl7auth.store.schema import metadata
 from tests.engine import answer, request
 from tests.flow.test_continuation import WHOLE, codes, parts
 from tests.flow.test_sequence import sent, told
@@ -33,7 +34,7 @@ class Shelf:
 
     def __init__(self, url: str) -> None:
         self.engine: Engine = open_database(url)
-        upgrade(self.engine)
+        metadata.create_all(self.engine)  # what migrations make, sooner
         self._new_id = ids()
         self.journals: list[Journal] = []
 
