@@ -211,6 +211,10 @@ class Listener:
         """How a destination names it."""
         return {"connect": f"tcp:127.0.0.1:{self.port}"}
 
+    def say(self, data: bytes) -> None:
+        """Sends on the connection that was made last."""
+        self._open[-1].sendall(data)
+
     def changed(self, condition: Callable[[], bool]) -> bool:
         """Waits until messages have made a condition true; False when they did not in time."""
         with self._lock:

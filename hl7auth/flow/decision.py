@@ -120,7 +120,9 @@ def _decided(plan: Plan, known: KnownToChannel) -> Outcome:
     if stored is not None:
         replies = _not_kept(plan) if stored.dropped else (stored.accept_ack, stored.reply)
         outcome = Outcome(plan, Disposition.DUPLICATE, "AA", plan.findings, *replies, duplicate_of=stored.message_id)
-        return outcome if plan.channel.file.replies is None else _again(outcome, stored.message_id, known)
+        if plan.channel.file.replies is None and not _lacks_reply(outcome):
+            return outcome
+        return _again(outcome, stored.message_id, known)
     if plan.channel.file.duplicates == "strict" and known.control_id_used(plan):
         text = "MSH-10 was used before for another message"
         return refused(plan, Refusal("AE", (Problem("205", text, Location("MSH", 1, 10)),)))
@@ -142,6 +144,11 @@ def _again(outcome: Outcome, message_id: int, known: KnownToChannel) -> Outcome:
         return outcome
     reply, relay = waiting_still(outcome.plan, forward, outcome.reply)
     return outcome._replace(reply=reply, relay=relay)
+
+
+def _lacks_reply(outcome: Outcome) -> bool:
+    """It was forwarded, perhaps, by a version of its channel that did so."""
+    return outcome.reply is None and outcome.plan.handshake.application_due(True)
 
 
 def failed(plan: Plan) -> Outcome:

@@ -74,14 +74,21 @@ def elsewhere(plan: Plan, reply: bytes) -> tuple[bytes | None, Relay | None]:
 def waiting_still(plan: Plan, forward: Forwarded, reply: bytes | None) -> tuple[bytes | None, Relay | None]:
     """What a forwarded message gets that came again: the answer that there is, or it waits for the one to come.
 
-    One that failed is sent to the payor once more. An answer that went its own way does not come back here as well.
+    One that failed is sent to the payor once more, if the channel still asks there. An answer that went its own way
+    does not come back here as well.
     """
-    if forward.state in (ANSWERED, REFUSED):
+    if forward.state in (ANSWERED, REFUSED) or (forward.state == FAILED and not _asks(plan, forward.destination)):
         return (None if plan.handshake.enhanced and has_way(forward.ways) else reply), None
     wanted = forward.within and forward.wanted != "NE"
     hold = Hold(forward.message_id, forward.within, has_way(forward.ways)) if wanted else None
     again = forward.message_id if forward.state == FAILED else None
     return None, Relay("forward", CONNECTION, hold=hold, again=again)
+
+
+def _asks(plan: Plan, destination: str) -> bool:
+    """Does the channel, as it is now, forward anything to that destination?"""
+    replies = plan.channel.file.replies
+    return replies is not None and any(plan.channel.full(each.to) == destination for each in replies.forwards)
 
 
 def _forwarded(plan: Plan, intent: Intent, now: Standing, chosen: Chosen, forward: Forward) -> Relay:

@@ -97,6 +97,10 @@ class Dispatcher:
         if not self._settled and self._in_hand < self._most:
             self._schedule(0)
 
+    def part(self) -> None:
+        """Goes on for requests that are forwarded alone: everything else stays in the queue."""
+        self._queue.only = Kind.FORWARD
+
     @defer.inlineCallbacks
     def stop(self) -> Any:
         """Claims no more; waits a little for the answers to what was sent; gives the rest back."""

@@ -173,6 +173,10 @@ class MllpConnection(Protocol):
                 self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
 
+    def abort(self) -> None:
+        """Ends the connection now, whatever is under way."""
+        self._wire.abortConnection()
+
     def become(self, channel: Channel) -> None:
         """What comes from now on is framed as the channel says now, and so are batches that begin from now on."""
         self._deframer.reframe(channel.file.framing.max_bytes, channel.file.framing.lenient)
@@ -329,6 +333,7 @@ class MllpFactory(Factory):
         queue: Preparing | None = None,
         awaited: Awaited | None = None,
     ) -> None:
+        self._waits = False
         self._agree(channel)
         self.intake = intake
         self.queue: Intake | Preparing | Held = queue or intake
@@ -342,7 +347,7 @@ class MllpFactory(Factory):
         """A connection for an address."""
         host, port = getattr(addr, "host", ""), getattr(addr, "port", "")
         peer = f"{host}:{port}" if host else ""
-        if self._awaited is not None and asked(self.channel):
+        if self._awaited is not None and self._waits:
             return WaitingConnection(self, peer, self._awaited)
         return MllpConnection(self, peer)
 
@@ -363,21 +368,22 @@ class MllpFactory(Factory):
 
     def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
         """Goes on under another version of the channel. Where batches or commit blocks begin or cease connections end,
-        answered: what a block is was agreed upon for as long as they last. So they do where others answer now, or no
-        longer."""
+        answered: what a block is was agreed upon for as long as they last. So they do where others answer from now
+        on; where they no longer do, some messages may still wait for them."""
         before, after = self.channel.file.protocol, channel.file.protocol
         other_blocks = (before.batches, before.commit_blocks) != (after.batches, after.commit_blocks)
-        other_answers = bool(asked(self.channel)) != bool(asked(channel))
+        waited = self._waits
         self._agree(channel)
         self.queue = queue or self.intake
         for connection in list(self.connections):
-            if other_blocks or other_answers:
+            if other_blocks or self._waits != waited:
                 connection.close_when_answered()
             else:
                 connection.become(channel)
 
     def _agree(self, channel: Channel) -> None:
         self.channel = channel
+        self._waits = self._waits or bool(asked(channel))
         agreed = channel.file.protocol
         self.links, self.frames = agreed.links, agreed.frames
 

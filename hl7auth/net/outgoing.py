@@ -23,6 +23,7 @@ from hl7auth.net.http_post import HttpPost
 from hl7auth.net.inward import Inward
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
+from hl7auth.net.parting import Parting
 from hl7auth.net.shaping import shaping_sender
 from hl7auth.net.tending import Tending
 from hl7auth.net.tls_files import Place
@@ -71,8 +72,11 @@ class Outgoing:
         self._by_name: dict[str, Dispatcher] = {}
         self._clients: dict[str, MllpClient] = {}
         self.dispatchers: tuple[Dispatcher, ...] = ()
-        self._tending = Tending(world.reactor, Forwards(engine), self.wake)
+        self._forwards = Forwards(engine)
+        self._tending = Tending(world.reactor, self._forwards, self.wake)
+        self._parting = Parting(world.reactor, self._forwards, self._returned, self.wake)
         self._answering: dict[str, Channel] = {}
+        self._channels = {each.name: each for each in channels}
         for channel in channels:
             for name in channel.file.destinations:
                 self._add(channel, name)
@@ -81,21 +85,38 @@ class Outgoing:
     async def change(self, before: Channel | None, after: Channel | None) -> None:
         """Destinations of a channel that has become another version, is new, or is gone.
 
-        What is under way to one that changes is waited for a little, and else sent again; what is queued stays.
+        What is under way to one that changes is waited for a little, and else sent again; what is queued stays. One
+        that is gone still takes the answers to what was forwarded to it.
         Raises ConfigError for an address that is none, or steps that can not be used.
         """
+        self._know(before, after)
         for name in before.file.destinations if before else ():
             if before and not (after and _is_same(name, before, after)):
-                dispatcher = self._by_name.pop(full_name(before.name, name))
-                self._clients.pop(full_name(before.name, name), None)
+                full = full_name(before.name, name)
+                dispatcher = self._by_name.pop(full)
+                self._clients.pop(full, None)
                 self.dispatchers = tuple(self._by_name.values())
-                await dispatcher.stop()
+                if after and name in after.file.destinations:
+                    await dispatcher.stop()
+                else:
+                    await self._parting.see_off(full, dispatcher)
         for name in after.file.destinations if after else ():
-            if after and full_name(after.name, name) not in self._by_name:
+            if after and (full := full_name(after.name, name)) not in self._by_name:
+                await self._parting.end(full)
                 self._add(after, name).start()
         if after is not None:
             self._answers(after)
             self._tend()
+
+    def _know(self, before: Channel | None, after: Channel | None) -> None:
+        if before is not None:
+            self._channels.pop(before.name, None)
+        if after is not None:
+            self._channels[after.name] = after
+
+    def _returned(self) -> set[str]:
+        """The channels whose forwarded requests may be answered on a channel."""
+        return {name for channel in self._channels.values() for name in channel.returns}
 
     def _answers(self, channel: Channel) -> None:
         """Who judges what comes back on the connections of a channel, and where answers may come later."""
@@ -104,7 +125,8 @@ class Outgoing:
             full = full_name(channel.name, name)
             self._answering[full] = back
             if full in self._clients:
-                self._clients[full].takes_later = name in asked(channel)
+                # what was forwarded before the channel became another is answered after it
+                self._clients[full].takes_later |= name in asked(channel)
 
     def _tend(self) -> None:
         if any(asked(each) for each in self._answering.values()):
@@ -129,6 +151,16 @@ class Outgoing:
         for dispatcher in self.dispatchers:
             dispatcher.start()
         self._tend()
+        self._resume()
+
+    def _resume(self) -> None:
+        """Requests may have been forwarded before this process began, by channels that were other ones then."""
+        awaited = self._forwards.awaited()
+        for name in awaited.keys() & self._clients.keys():
+            self._clients[name].takes_later = True
+        if awaited:
+            self._tending.start()
+            self._parting.abandon(self._forwards.abandoned(self._channels, self._by_name))
 
     @property
     def figures(self) -> tuple[DestinationFigures, ...]:
@@ -143,6 +175,7 @@ class Outgoing:
         """Something may have been queued."""
         for dispatcher in self.dispatchers:
             dispatcher.wake()
+        self._parting.wake()
 
     def look(self) -> None:
         """Takes answers that are there, and sends what comes next: in the middle of a long turn of the reactor."""
@@ -160,8 +193,10 @@ class Outgoing:
 
     def stop(self) -> "defer.Deferred[Any]":
         """Ends all, each with a little time for the answers to what it sent."""
+        ending = [dispatcher.stop() for dispatcher in self.dispatchers]
+        ended = defer.gatherResults([*ending, self._parting.stop()])
         self._tending.close()
-        return defer.gatherResults([dispatcher.stop() for dispatcher in self.dispatchers])
+        return ended
 
 
 def _is_same(name: str, before: Channel, after: Channel) -> bool:

@@ -286,8 +286,15 @@ def _after(served: Mapping[str, Channel], changes: Sequence[Change]) -> dict[str
 def _complete(changes: list[Change], served: Mapping[str, Channel]) -> list[Change]:
     """With the channels that change only because others do."""
     after = together(list(_after(served, changes).values())) if changes else []
+    after = [_returning(served.get(each.name), each) for each in after]
     gone = [each for each in changes if each.after is None]
     return [Change(served.get(each.name), each) for each in after if _is_other(served.get(each.name), each)] + gone
+
+
+def _returning(before: Channel | None, after: Channel) -> Channel:
+    """With the channels whose requests may be answered there as before: what was forwarded may be answered later."""
+    returns = tuple(dict.fromkeys((*after.returns, *before.returns))) if before else after.returns
+    return after if set(returns) == set(after.returns) else after.model_copy(update={"returns": returns})
 
 
 def _is_other(before: Channel | None, after: Channel) -> bool:

@@ -135,6 +135,8 @@ class Service:
         deadline = self._reactor.seconds() + GRACE_SECONDS
         while self._busy() and self._reactor.seconds() < deadline:
             await self._moment()
+        for connection in [connection for factory in factories for connection in list(factory.connections)]:
+            connection.abort()  # who still waits for somebody else's answer sends its message again
         for each in self._preparing:
             each.close()
         self.ear.close()

@@ -82,8 +82,14 @@ def list_deliveries(
 
 
 def stranded(connection: Connection, known: Collection[str]) -> dict[str, int]:
-    """How many open deliveries wait for destinations (`channel/name`) that are not among the known ones."""
-    sql = f"SELECT destination, count(*) FROM delivery WHERE {IS_OPEN} AND part = 0 GROUP BY destination"
+    """How many open deliveries wait for destinations (`channel/name`) that are not among the known ones; requests whose
+    answer is still waited for are not counted."""
+    sql = (
+        f"SELECT destination, count(*) FROM delivery d WHERE {IS_OPEN} AND part = 0"
+        " AND (coalesce(kind, '') <> 'forward' OR NOT EXISTS"
+        " (SELECT 1 FROM forward f WHERE f.message_id = d.message_id AND f.state = 'open'))"
+        " GROUP BY destination"
+    )
     rows: Any = connection.exec_driver_sql(sql).all()
     return {name: count for name, count in sorted(rows) if name not in known}
 

@@ -1,14 +1,15 @@
 """Forwarded requests: written with their message, closed with their answer, and what is left to do about them.
 
-Imports sqlalchemy, orjson, domain, flow, and of store database, deliveries, forward_table, notices and queue only.
+Imports sqlalchemy, orjson, domain, flow, and of store database, deliveries, forward_table, notices, queue and
+unanswered only.
 
 The answer is written with the message that brought it, in one transaction. Whoever hands it on takes it first, so that
 of a connection and a queue only one ever has it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -16,17 +17,13 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.domain.authorization import Party
 from hl7auth.flow.decision import Outcome
-from hl7auth.flow.outbox import Delivery, Kind, lanes
-from hl7auth.flow.relay import FAILED, Forwarded, Forwarding, Returned, Way
-from hl7auth.flow.returning import own_exchange
+from hl7auth.flow.outbox import lanes
+from hl7auth.flow.relay import Forwarded, Forwarding, Returned, Way
 from hl7auth.store.database import connect, lock_writers
-from hl7auth.store.deliveries import run, send_again, write_deliveries
+from hl7auth.store.deliveries import run, send_again
 from hl7auth.store.notices import notify
 from hl7auth.store.queue import frugal, impatient
-
-GRACE = 2_000_000
-"""Microseconds beyond `hold_until` before a reply that nobody took goes by its way: who holds a connection is told
-first, and may be a little late itself."""
+from hl7auth.store.unanswered import Tended, abandon, is_to_tend, tend
 
 _MOST = 500
 _INSERT = (
@@ -43,24 +40,6 @@ _CLOSE = (
     "UPDATE forward SET state = {p}, owed = {p}, way = {p}, lanes = {p}, said = {p}, answer_id = {p}"
     " WHERE message_id = {p}"
 )
-_GIVEN_UP = (
-    "SELECT f.message_id FROM forward f WHERE f.state = 'open'"
-    " AND EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = f.message_id AND d.kind = 'forward'"
-    " AND d.state IN ('dead', 'skipped')) AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = f.message_id"
-    " AND d.kind = 'forward' AND d.state IN ('queued', 'in_flight', 'parked', 'sent'))"
-    f" ORDER BY f.message_id LIMIT {_MOST}"
-)
-_UNTAKEN = (
-    "SELECT f.message_id, f.way, f.lanes, m.reply FROM forward f JOIN message m ON m.id = f.message_id"
-    f" WHERE f.owed = 1 AND f.hold_until < {{p}} ORDER BY f.hold_until LIMIT {_MOST}"
-)
-
-
-class Tended(NamedTuple):
-    """What was done: requests that nobody will answer, and answers that go by their way now."""
-
-    failed: int
-    sent_on: int
 
 
 def write_relays(connection: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -146,16 +125,33 @@ class Forwards:
     def tend(self, now: int) -> Tended:
         """Closes requests whose delivery was given up, and sends on what no connection took."""
         with self._reading() as connection:
-            lost = [row[0] for row in run(connection, _GIVEN_UP, ())]
-            waiting = run(connection, _UNTAKEN, (now - GRACE,)).first() is not None
-        if not lost and not waiting:
-            return Tended(0, 0)
+            if not is_to_tend(connection, now):
+                return Tended(0, 0)
         with self._writing() as connection:
             lock_writers(connection)
-            failed = [_fail(connection, each, now) for each in _still(connection, lost)]
-            rows: Any = run(connection, _UNTAKEN, (now - GRACE,)).all()
-            sent = sum(_send_on(connection, row[0], row[1], row[2], row[3], now) for row in rows)
-        return Tended(len(failed), sent)
+            return tend(connection, now)
+
+    def awaited(self) -> dict[str, float]:
+        """The destinations from which answers are to come, and the longest that a connection waits for one, in seconds.
+        Only reads."""
+        with self._reading() as connection:
+            sql = "SELECT destination, max(within) FROM forward WHERE state = 'open' GROUP BY destination"
+            rows: Any = run(connection, sql, ())
+            return {row[0]: row[1] / 1_000_000 for row in rows}
+
+    def abandoned(self, channels: Collection[str], known: Collection[str]) -> list[str]:
+        """The destinations that none is any more of these known ones, from which answers to requests of these channels
+        are to come. Only reads."""
+        with self._reading() as connection:
+            rows: Any = run(connection, "SELECT DISTINCT channel, destination FROM forward WHERE state = 'open'", ())
+            return sorted({row[1] for row in rows if row[0] in channels and row[1] not in known})
+
+    def abandon(self, destination: str, returned: Collection[str], now: int) -> int:
+        """Closes the requests that nobody brings to a destination any more, and which nobody answers; answers to those
+        of channels that are `returned` may still come to another channel. Returns how many."""
+        with self._writing() as connection:
+            lock_writers(connection)
+            return abandon(connection, destination, returned, now)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -215,40 +211,6 @@ def _close(connection: Connection, outcome: Outcome, returned: Returned) -> None
     run(connection, _CLOSE, values)
     if returned.reply is not None:
         run(connection, "UPDATE message SET reply = {p} WHERE id = {p}", (returned.reply, returned.message_id))
-
-
-def _fail(connection: Connection, message_id: int, now: int) -> int:
-    sql = "SELECT failed, hold_until, way, lanes FROM forward WHERE message_id = {p}"
-    row: Any = run(connection, sql, (message_id,)).one()
-    failed, hold_until, way, keys = row
-    owed = failed is not None and hold_until > now
-    run(
-        connection, "UPDATE forward SET state = {p}, owed = {p} WHERE message_id = {p}", (FAILED, int(owed), message_id)
-    )
-    if failed is not None:
-        run(connection, "UPDATE message SET reply = {p} WHERE id = {p}", (failed, message_id))
-        if not owed:
-            _send_on(connection, message_id, way, keys, failed, now)
-    return message_id
-
-
-def _send_on(connection: Connection, message_id: int, way: str, keys: str, reply: bytes | None, now: int) -> bool:
-    """By its way, where there is one; else it stays with the message, for who sends that again."""
-    run(connection, "UPDATE forward SET owed = 0 WHERE message_id = {p}", (message_id,))
-    if not way or reply is None:
-        return False
-    names = tuple(orjson.loads(keys)) or (f"#{message_id}",)
-    found = Delivery(message_id, way, names, now, Kind.REPLY, own_exchange(bytes(reply)))
-    write_deliveries(connection, [found])
-    return True
-
-
-def _still(connection: Connection, ids: Sequence[int]) -> list[int]:
-    """Those that are still open, now that nobody else writes."""
-    if not ids:
-        return []
-    now_lost = {row[0] for row in run(connection, _GIVEN_UP, ())}
-    return [each for each in ids if each in now_lost]
 
 
 def _known(row: Any) -> Forwarded:

@@ -1,15 +1,13 @@
 """The durable queue of one destination: what is due is claimed, what was answered is settled, many in one transaction.
 
-Imports sqlalchemy, flow, observe and store.bodies, .database, .deliveries, .delivery_table and .unmapped only.
+Imports sqlalchemy, flow, and store.claiming, .database, .deliveries, .delivery_table and .unmapped only.
 
 A claim has an owner and a lease. An owner that lives renews it; when a process dies its claims run out, and whoever
 comes next has them. What decides is the database: a settlement counts only while the claim is still the settler's.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine
@@ -17,28 +15,18 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
 from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
-from hl7auth.observe import log
-from hl7auth.store.bodies import BodyFault, sealed_bodies
+from hl7auth.store.claiming import claim_sql, claimed, due_sql
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
-from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
+from hl7auth.store.delivery_table import IS_IN_FLIGHT, IS_OPEN
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 LEASE = 5_000_000
 """Microseconds that a claim lasts without being renewed: so long the work of a dead process waits at most."""
 
-
 LOCK_MILLISECONDS = 50
 """How long a statement waits for rows that another transaction holds, on a server."""
 
-_MOST_PARAMETERS = 500
-"""Values in one IN list: far below every limit of SQLite and PostgreSQL."""
-
-_DUE = (
-    f"SELECT (SELECT due_at FROM delivery WHERE destination = {{p}} AND {IS_READY} ORDER BY due_at LIMIT 1),"
-    f" (SELECT min(lease_until) FROM delivery WHERE destination = {{p}} AND {IS_IN_FLIGHT} AND owner <> {{p}}),"
-    f" (SELECT 1 FROM delivery WHERE destination = {{p}} AND {HALTS} LIMIT 1)"
-)
 _RENEW = (
     "UPDATE delivery SET lease_until = {p} WHERE message_id = {p} AND destination = {p}"
     f" AND {IS_IN_FLIGHT} AND owner = {{p}}"
@@ -69,8 +57,11 @@ class Exchange(NamedTuple):
 class Queue:
     """The view of one owner on the deliveries of one destination. Not thread-safe.
 
-    It never waits for the database: who finds it locked is told by OperationalError, and asks again.
+    It never waits for the database: who finds it locked is told by OperationalError, and asks again. `only`, when it is
+    set, is the one kind of deliveries that is claimed.
     """
+
+    only: Kind | None = None
 
     def __init__(self, engine: Engine, destination: str, owner: str) -> None:
         self.destination = destination
@@ -90,7 +81,7 @@ class Queue:
             self._reader = frugal(connect(self._engine.execution_options(reads_only=True)))
         with self._reader.begin():
             own = self.destination
-            row: Any = run(self._reader, _DUE, (own, own, self.owner, own)).one()
+            row: Any = run(self._reader, due_sql(self.only or ""), (own, own, self.owner, own)).one()
         times = [each for each in row[:2] if each is not None]
         return Due(min(times) if times else None, row[2] is not None)
 
@@ -204,62 +195,23 @@ class Queue:
         run(connection, _GIVE_UP + "owner <> {p}", (self.destination, now, self.owner))
 
     def _claim(self, connection: Connection, room: int, now: int) -> list[Claimed]:
-        rows: Any = run(
-            connection, _claim_sql(connection.dialect.name), (self.destination, now, self.destination, room)
-        ).all()
+        sql = claim_sql(connection.dialect.name, self.only or "")
+        rows: Any = run(connection, sql, (self.destination, now, self.destination, room)).all()
         if not rows:
             return []
         ids = [(self.owner, now + LEASE, row[0]) for row in rows]
         run_many(connection, _TAKE, ids)
-        raws = _raws(connection, [row[1] for row in rows if not row[5]])
-        bodies = _bodies(connection, [row[0] for row in rows if row[5]])
-        claimed = [_claimed(row, bodies if row[5] else raws) for row in rows]
-        for each in claimed:
+        found = claimed(connection, rows)
+        for each in found:
             if each.has_parts:
                 values = {"state": State.IN_FLIGHT, "owner": self.owner, "lease_until": now + LEASE}
                 self._parts(connection, each, values)
-        return claimed
+        return found
 
     def _parts(self, connection: Connection, claimed: Claimed, values: dict[str, Any]) -> None:
         changed = ", ".join(f"{column} = {{p}}" for column in values)
         rows = [(*values.values(), place) for place, _ in places(connection, claimed.id)]
         run_many(connection, f"UPDATE delivery SET {changed} WHERE id = {{p}}", rows)
-
-
-def _claimed(row: Any, contents: dict[int, bytes]) -> Claimed:
-    raw = contents.get(row[0] if row[5] else row[1], b"")
-    return Claimed(row[0], row[1], row[2], row[3] + 1, bool(row[4]), raw, Kind(row[5]) if row[5] else None)
-
-
-def _raws(connection: Connection, ids: list[int]) -> dict[int, bytes]:
-    """Messages as the steps of their channel left them.
-
-    Apart from the claim: a server may join a fresh table the long way round.
-    """
-    return _contents(connection, "SELECT id, coalesce(shaped, raw), pack FROM message WHERE id IN", ids)
-
-
-def _bodies(connection: Connection, ids: list[int]) -> dict[int, bytes]:
-    """What deliveries carry themselves."""
-    return _contents(connection, "SELECT id, body, NULL FROM delivery WHERE body IS NOT NULL AND id IN", ids)
-
-
-def _contents(connection: Connection, sql: str, ids: list[int]) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    for at in range(0, len(ids), _MOST_PARAMETERS):
-        some = ids[at : at + _MOST_PARAMETERS]
-        rows: Any = run(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some).all()
-        found.update((row[0], bytes(row[1]) if row[2] is None else _sealed(connection, row[0], row[2])) for row in rows)
-    return found
-
-
-def _sealed(connection: Connection, message_id: int, pack: int) -> bytes:
-    """A message that was sealed before it was sent on once more; nothing where its pack can not be read."""
-    try:
-        return sealed_bodies(connection, pack, message_id).judged
-    except BodyFault:
-        log("archive.damaged", "a message can not be read from its pack", level=logging.ERROR, message=message_id)
-        return b""
 
 
 def impatient(connection: Connection) -> Connection:
@@ -293,21 +245,3 @@ def _settled_row(settled: Settled, now: int, owner: str) -> tuple[object, ...]:
         ENDS[verdict.act], int(verdict.act is Act.STOP), verdict.due_at or now, now, verdict.reason,
         settled.answer.raw[:KEPT_OF_ANSWER] or None, settled.claimed.id, owner,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def _claim_sql(dialect: str) -> str:
-    """The oldest first of those that are at the head of all their lanes, while none in these lanes is under way."""
-    moving = (
-        f"SELECT 1 FROM delivery f WHERE f.destination = {{0}}.destination AND f.lane = {{0}}.lane AND f.{IS_IN_FLIGHT}"
-    )
-    sql = (
-        "SELECT d.id, d.message_id, d.lane, d.attempts, d.parts, d.kind FROM delivery d"
-        f" WHERE d.destination = {{p}} AND {IS_READY} AND d.due_at <= {{p}} AND NOT EXISTS ({moving.format('d')})"
-        " AND (d.parts = 0 OR NOT EXISTS (SELECT 1 FROM delivery q WHERE q.message_id = d.message_id"
-        " AND q.destination = d.destination AND q.queued_at = d.queued_at AND q.part = 1"
-        f" AND (q.head = 0 OR EXISTS ({moving.format('q')}))))"
-        f" AND NOT EXISTS (SELECT 1 FROM delivery h WHERE h.destination = {{p}} AND h.{HALTS})"
-        " ORDER BY d.due_at, d.id LIMIT {p}"
-    )
-    return sql + (" FOR UPDATE OF d SKIP LOCKED" if dialect == "postgresql" else "")

@@ -15,10 +15,12 @@ import pytest
 
 from tests.certificates import Authority
 from tests.cli.inline import run
-from tests.engine import request
+from tests.engine import answer, request
 from tests.outbox import Listener
 from tests.reload.live import LOCAL, Live, free_port
 from tests.serving import SECONDS, Line
+from tests.test_replies import channel as forwarding
+from tests.test_replies import rpa
 
 ONE, TWO = pytest.param(1, id="alone"), pytest.param(2, id="workers")
 
@@ -223,6 +225,26 @@ def test_what_waits_for_a_destination_that_is_gone_stays_and_is_told(live: Live)
         live.serve("strands", to(listener))
         assert listener.changed(lambda: listener.got == ["T1"])
         assert not [each for each in live.reloaded("strands")["stranded"] if each["destination"] == "strands/payer"]
+
+
+def test_what_was_forwarded_is_answered_though_nothing_is_forwarded_any_more(live: Live) -> None:
+    """On the connection to the destination that is gone, and on the channel that answers may come to."""
+    with Listener(lambda *_: b"") as payer:
+        live.serve("back")
+        live.serve("front", forwarding(payer, answers_on="back", within_seconds=20))
+        with live.line("front") as line, live.line("front") as other, live.line("back") as back:
+            line.send(request("F1"))
+            assert payer.changed(lambda: len(payer.got) == 1)
+            other.send(request("F2", number="PA2"))
+            while live.rows("SELECT count(*) FROM forward") != [(2,)]:
+                live.reloaded("back")
+            live.serve("front")
+            payer.say(rpa(payer.got[0]))
+            assert line.reply() == "AA F1"
+            assert payer.changed(lambda: len(payer.got) == 2)
+            assert back.ask(answer("B1", payer.got[1], number="PA2", modes=("AL", "NE"))) == "CA B1"
+            assert other.reply() == "AA F2"
+            assert line.ask(request("F3")) == "AA F3"  # by the engine itself
 
 
 def test_steps_in_python_end_under_the_version_that_they_began(live: Live) -> None:

@@ -9,8 +9,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from hl7auth.errors import UserError
 from hl7auth.flow.outbox import Claimed, Settled
 from hl7auth.flow.verdict import Act, Answer, Verdict
+from hl7auth.store.claiming import claim_sql, due_sql
 from hl7auth.store.deliveries import list_deliveries, move, read_delivery, retry, skip
-from hl7auth.store.queue import _DUE, LEASE, Exchange, Queue, _claim_sql
+from hl7auth.store.queue import LEASE, Exchange, Queue
 from tests.outbox import Outbox, raw
 from tests.store import postgres
 
@@ -239,7 +240,7 @@ def test_the_indexes_carry_every_look(tmp_path: Path) -> None:
     """A queue that has sent millions must not look at them again."""
     outbox = Outbox(tmp_path)
     with outbox.engine.connect() as connection:
-        for sql, count in ((_claim_sql("sqlite"), 4), (_DUE, 4)):
+        for sql, count in ((claim_sql("sqlite"), 4), (due_sql(), 4)):
             plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + sql.replace("{p}", "?"), ("x",) * count)
             steps = [str(row[3]) for row in plan]
             assert not [step for step in steps if step.startswith("SCAN") and "CONSTANT" not in step], steps
