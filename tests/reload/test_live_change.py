@@ -16,7 +16,7 @@ import pytest
 from tests.certificates import Authority
 from tests.cli.inline import run
 from tests.engine import answer, request
-from tests.outbox import Listener
+from tests.outbox import Listener, ack
 from tests.reload.live import LOCAL, Live, free_port
 from tests.serving import SECONDS, Line
 from tests.test_replies import channel as forwarding
@@ -242,6 +242,7 @@ def test_what_was_forwarded_is_answered_though_nothing_is_forwarded_any_more(liv
             payer.say(rpa(payer.got[0]))
             assert line.reply() == "AA F1"
             assert payer.changed(lambda: len(payer.got) == 2)
+            payer.say(ack(payer.got[1]))  # a receipt: its answer comes otherwise
             assert back.ask(answer("B1", payer.got[1], number="PA2", modes=("AL", "NE"))) == "CA B1"
             assert other.reply() == "AA F2"
             assert line.ask(request("F3")) == "AA F3"  # by the engine itself
