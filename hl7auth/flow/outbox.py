@@ -70,7 +70,7 @@ class Claimed(NamedTuple):
     """A delivery that is ours to send now. `attempts` counts this one too; `has_parts` says that it has further lanes.
 
     `raw` is the message as the steps of its channel left it, or what is sent instead; it is empty when the message is
-    no longer there.
+    no longer there. `follows`: it is not yet claimed itself, but held by the one before it in its lane, which is.
     """
 
     id: int
@@ -80,6 +80,7 @@ class Claimed(NamedTuple):
     has_parts: bool
     raw: bytes
     kind: Kind | None = None
+    follows: bool = False
 
 
 class Settled(NamedTuple):

@@ -1,6 +1,6 @@
 """The dispatcher of a destination: claims what is due, has it sent, and settles what was answered, many at a time.
 
-Imports twisted, flow, steps, store.queue, net.parcel, net.progress and observe only.
+Imports twisted, flow, steps, store.queue, net.parcel, net.progress, net.runs and observe only.
 
 It shares nothing with the intake but the database, and with other dispatchers nothing at all: what is slow or dead here
 delays nobody. Its transactions are short, and it never waits for the database.
@@ -20,6 +20,7 @@ from hl7auth.flow.outbox import Claimed, Kind, Settled
 from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge, looked_up
 from hl7auth.net.parcel import Parcel, Sender, World
 from hl7auth.net.progress import Progress
+from hl7auth.net.runs import Runs
 from hl7auth.observe import log
 from hl7auth.steps.draft import Unmapped
 from hl7auth.store.queue import LEASE, Queue
@@ -85,6 +86,7 @@ class Dispatcher:
         self._stopping = False
         self._feeding = False
         self._progress = Progress()
+        self._runs = Runs()
 
     def start(self) -> None:
         """Begins to send. Raises ConfigError for an address that is none."""
@@ -201,6 +203,7 @@ class Dispatcher:
             self._halted = due.halted
             sentence = "the destination stands still until a person decides" if due.halted else "goes on"
             log("destination.stopped" if due.halted else "destination.resumed", sentence, **self._named)
+            self._runs.clear()
             self._feed()
         idle = IDLE_SECONDS if self._hears() else POLL_SECONDS
         if due.at is None or due.halted:
@@ -209,19 +212,25 @@ class Dispatcher:
         return min(seconds, idle) if seconds > 0 else None
 
     def _exchange(self, room: int) -> None:
-        settled = self._settled
+        settled, going = self._settled, [each for each in (*self._sending.values(), *self._waiting) if each.follows]
         try:
-            claimed, lost = self._queue.exchange(settled, room, self._now())
+            found = self._queue.exchange(settled, room, self._now(), going, self._most - len(self._runs))
         finally:
             if self._turn is not None:
                 self._turn.give_back()
+        claimed, lost, behind = found
         self._settled = []
         self._careful = False
+        if going:
+            self._waiting = deque(each._replace(follows=False) for each in self._waiting)
+            self._sending = {each.id: each._replace(follows=False) for each in self._sending.values()}
         for each in settled:
             self._progress.settled(each.verdict.act, self._now())
         if lost:
             log("delivery.lost", "others took deliveries over", level=logging.WARNING, count=len(lost), **self._named)
+            self._runs.drop(each.claimed for each in settled if each.claimed.id in lost)
         self._waiting.extend(claimed)
+        self._runs.begin(behind, self._now())
         self._feed()
         # nothing may be claimable although it looks due, behind what is under way in another lane
         self._schedule(POLL_SECONDS)
@@ -252,8 +261,8 @@ class Dispatcher:
     def _done(self, parcel: Parcel, answer: Answer) -> None:
         if parcel.claimed.kind is Kind.FORWARD and parcel.claimed.id in self._sending and self._is_taken(answer):
             self._take(parcel, answer)
-        elif self._sending.pop(parcel.claimed.id, None) is not None:
-            self._settle(parcel.claimed, answer, parcel.unmapped)
+        elif (claimed := self._sending.pop(parcel.claimed.id, None)) is not None:
+            self._settle(claimed, answer, parcel.unmapped)
 
     def _is_taken(self, answer: Answer) -> bool:
         """Is this what the requester waits for? A receipt is not, and what is tried again is not yet."""
@@ -267,10 +276,10 @@ class Dispatcher:
         def taken(outcome: Outcome) -> None:
             if outcome.disposition is Disposition.FAILED:
                 self._reactor.callLater(FAULT_SECONDS, self._take, parcel, answer)
-            elif self._sending.pop(parcel.claimed.id, None) is not None:
+            elif (claimed := self._sending.pop(parcel.claimed.id, None)) is not None:
                 self._progress.answered(answer.code, self._now())
                 reason = f"{answer.code} {answer.condition}".strip()
-                self._finish(Settled(parcel.claimed, Verdict(Act.SENT, reason), answer, parcel.unmapped))
+                self._finish(Settled(claimed, Verdict(Act.SENT, reason), answer, parcel.unmapped))
 
         if parcel.claimed.id in self._sending and self._takes is not None:
             self._takes(answer.raw, taken)
@@ -284,13 +293,19 @@ class Dispatcher:
                 answer=verdict.reason, attempts=claimed.attempts, **self._named)  # fmt: skip
         if verdict.act is Act.STOP:
             self._halted = True
+            self._runs.clear()
             self._give_back()
         self._finish(Settled(claimed, verdict, answer, unmapped))
 
     def _finish(self, settled: Settled) -> None:
+        """What is next in its lane goes as soon as the connection is free, whatever the database is at."""
         self._settled.append(settled)
+        following = None if self._stopping or self._halted else self._runs.following(settled, self._now())
+        if following is not None:
+            self._waiting.append(following)
         full = not self._waiting or len(self._settled) >= GROUP
         self._schedule(0 if full else GROUP_SECONDS)
+        self._feed()
 
     def _give_back(self) -> None:
         """What was not begun is not kept in hand while nothing can be sent."""
@@ -300,6 +315,7 @@ class Dispatcher:
             self._queue.give_back(list(self._waiting))
         except SQLAlchemyError:
             return  # they are kept, and sent when there is a connection again
+        self._runs.drop(self._waiting)
         self._waiting.clear()
 
     def _tend(self) -> None:

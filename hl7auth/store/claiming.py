@@ -6,18 +6,23 @@ Imports sqlalchemy, flow, observe and store.bodies, .deliveries and .delivery_ta
 import logging
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection
 
-from hl7auth.flow.outbox import Claimed, Kind
+from hl7auth.flow.outbox import Claimed, Kind, State
 from hl7auth.observe import log
 from hl7auth.store.bodies import BodyFault, sealed_bodies
 from hl7auth.store.deliveries import run
-from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_READY
+from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
 
 _MOST_PARAMETERS = 500
 """Values in one IN list: far below every limit of SQLite and PostgreSQL."""
+_BEHIND = (
+    "SELECT id, message_id, lane, attempts, parts, kind, part, state, due_at FROM delivery"
+    f" WHERE destination = {{p}} AND lane = {{p}} AND {IS_OPEN} AND id > {{p}} ORDER BY id LIMIT {{p}}"
+)
 
 
 def is_ready(kind: str = "") -> str:
@@ -55,11 +60,33 @@ def claim_sql(dialect: str, kind: str = "") -> str:
     return sql + (" FOR UPDATE OF d SKIP LOCKED" if dialect == "postgresql" else "")
 
 
-def claimed(connection: Connection, rows: Sequence[Any]) -> list[Claimed]:
-    """The deliveries of rows of the claim, with what they carry."""
-    raws = _raws(connection, [row[1] for row in rows if not row[5]])
-    bodies = _bodies(connection, [row[0] for row in rows if row[5]])
-    return [_claimed(row, bodies if row[5] else raws) for row in rows]
+def behind(
+    connection: Connection, destination: str, rows: Sequence[Any], most: int, now: int, kind: str = ""
+) -> list[Any]:
+    """The rows that can be sent behind those of a claim, one after the other: what is next in their lanes, as long as
+    it is in no other lane and due. At most so many."""
+    found: list[Any] = []
+    for row in rows:
+        if len(found) >= most:
+            break
+        if not row[4]:
+            there: Any = run(connection, _BEHIND, (destination, row[2], row[0], most - len(found)))
+            found += takewhile(lambda each: _is_simple(each, now, kind), there)
+    return found
+
+
+def _is_simple(row: Any, now: int, kind: str) -> bool:
+    parts, its_kind, part, state, due_at = row[4:9]
+    return not parts and not part and state == State.QUEUED and due_at <= now and (not kind or its_kind == kind)
+
+
+def claimed(connection: Connection, rows: Sequence[Any], following: Sequence[Any] = ()) -> list[Claimed]:
+    """The deliveries of rows of the claim and of those behind, with what they carry."""
+    every = [*rows, *following]
+    raws = _raws(connection, [row[1] for row in every if not row[5]])
+    bodies = _bodies(connection, [row[0] for row in every if row[5]])
+    found = [_claimed(row, bodies if row[5] else raws) for row in every]
+    return [*found[: len(rows)], *(each._replace(follows=True) for each in found[len(rows) :])]
 
 
 def _claimed(row: Any, contents: dict[int, bytes]) -> Claimed:

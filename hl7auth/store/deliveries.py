@@ -117,7 +117,7 @@ def retry(connection: Connection, delivery_id: int, by: str, reason: str, now: i
 
     Returns the id of the delivery that will be sent. Raises UserError for one that is being sent.
     """
-    row = _quiet(connection, delivery_id)
+    row = _quiet(connection, delivery_id, now)
     if row.state not in (State.QUEUED, State.PARKED):
         return _again(connection, row, row.destination, "retry", (by, reason), now)
     for each in (delivery_id, *(place for place, _ in places(connection, delivery_id))):
@@ -130,7 +130,7 @@ def retry(connection: Connection, delivery_id: int, by: str, reason: str, now: i
 
 def skip(connection: Connection, delivery_id: int, by: str, reason: str, now: int) -> None:
     """Gives a delivery up that is queued or parked: what is behind it flows on. Raises UserError for any other."""
-    row = _quiet(connection, delivery_id)
+    row = _quiet(connection, delivery_id, now)
     if row.state not in (State.QUEUED, State.PARKED):
         raise UserError(f"delivery {delivery_id} is {row.state}: there is nothing to skip")
     _leave(connection, row, reason or "skipped", now)
@@ -142,7 +142,7 @@ def move(connection: Connection, delivery_id: int, to: str, by: str, reason: str
 
     Returns its new id. Raises UserError for one that is being sent, was sent, or is there already.
     """
-    row = _quiet(connection, delivery_id)
+    row = _quiet(connection, delivery_id, now)
     if row.state == State.SENT or row.destination == to:
         raise UserError(f"delivery {delivery_id} was sent, or is for {to} already")
     if row.state in (State.QUEUED, State.PARKED):
@@ -198,9 +198,10 @@ def _leave(connection: Connection, row: Row[Any], reason: str, now: int) -> None
     promote(connection, row.destination, [row.lane, *(lane for _, lane in others)])
 
 
-def _quiet(connection: Connection, delivery_id: int) -> Row[Any]:
+def _quiet(connection: Connection, delivery_id: int, now: int) -> Row[Any]:
     row = _row(connection, delivery_id)
-    if row.state == State.IN_FLIGHT:
+    is_next = row.state == State.QUEUED and row.owner is not None and row.lease_until > now
+    if row.state == State.IN_FLIGHT or is_next:
         raise UserError(f"delivery {delivery_id} is being sent right now")
     return row
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
 from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
-from hl7auth.store.claiming import claim_sql, claimed, due_sql
+from hl7auth.store.claiming import behind, claim_sql, claimed, due_sql
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
 from hl7auth.store.delivery_table import IS_IN_FLIGHT, IS_OPEN
@@ -38,6 +38,22 @@ _GIVE_UP = (
 _TAKE = (
     "UPDATE delivery SET state = 'in_flight', attempts = attempts + 1, owner = {p}, lease_until = {p} WHERE id = {p}"
 )
+_GO_ON = f"{_TAKE} AND state = 'queued' AND head = 1 AND owner = {{p}}"
+_KEEP = "UPDATE delivery SET owner = {p}, lease_until = {p} WHERE id = {p} AND state = 'queued'"
+_LET_GO = (
+    "UPDATE delivery SET owner = NULL, lease_until = NULL"
+    f" WHERE destination = {{p}} AND lane = {{p}} AND {IS_OPEN} AND state = 'queued' AND owner = {{p}}"
+)
+_SETTLE = (
+    "UPDATE delivery SET state = {p}, halts = {p}, due_at = {p}, settled_at = {p}, reason = {p}, answer = {p},"
+    " owner = NULL, lease_until = NULL"
+)
+_IS_OURS = f" WHERE id = {{p}} AND {IS_IN_FLIGHT} AND owner = {{p}}"
+_FOLLOWS_OURS = (
+    ", attempts = attempts + 1 WHERE id = {p} AND state = 'queued' AND owner = {p} AND EXISTS"
+    " (SELECT 1 FROM delivery f WHERE f.destination = {p} AND f.lane = {p}"
+    f" AND f.{IS_IN_FLIGHT} AND f.owner = {{p}})"
+)
 
 
 class Due(NamedTuple):
@@ -48,10 +64,12 @@ class Due(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """What one transaction brought: deliveries to send now, and settlements that came too late to count."""
+    """What one transaction brought: deliveries to send now, settlements that came too late to count, and deliveries
+    that may follow those to send, each when the one before it in its lane is done with."""
 
     claimed: list[Claimed]
     lost: list[int]
+    behind: tuple[Claimed, ...] = ()
 
 
 class Queue:
@@ -85,15 +103,24 @@ class Queue:
         times = [each for each in row[:2] if each is not None]
         return Due(min(times) if times else None, row[2] is not None)
 
-    def exchange(self, settled: Sequence[Settled], room: int, now: int) -> Exchange:
-        """Settles, takes over what others let run out, and claims up to `room` deliveries that are due, all in one
-        transaction. Raises what the database raises; then nothing of it was done."""
+    def exchange(
+        self, settled: Sequence[Settled], room: int, now: int, going: Sequence[Claimed] = (), behind: int = 0
+    ) -> Exchange:
+        """Settles, takes over what others let run out, and claims up to `room` deliveries that are due and up to
+        `behind` that follow them, all in one transaction. Raises what the database raises; then nothing was done.
+
+        `going` are being sent in the place of some that are settled, which they followed.
+        """
         with self._begin() as connection:
             lost = self._settle(connection, settled, now) if settled else []
+            if going:
+                run_many(connection, _GO_ON, [(self.owner, now + LEASE, each.id, self.owner) for each in going])
             if room <= 0:
                 return Exchange([], lost)
             self._take_over(connection, now)
-            return Exchange(self._claim(connection, room, now), lost)
+            found = self._claim(connection, room, now, behind)
+            first = [each for each in found if not each.follows]
+            return Exchange(first, lost, tuple(each for each in found if each.follows))
 
     def tend(self, held: Sequence[Claimed], now: int) -> None:
         """Lets the claims that we hold last longer, and mends what else may be wrong.
@@ -144,13 +171,8 @@ class Queue:
             raise
 
     def _settle(self, connection: Connection, settled: Sequence[Settled], now: int) -> list[int]:
-        sql = (
-            "UPDATE delivery SET state = {p}, halts = {p}, due_at = {p}, settled_at = {p}, reason = {p}, answer = {p},"
-            f" owner = NULL, lease_until = NULL WHERE id = {{p}} AND {IS_IN_FLIGHT} AND owner = {{p}}"
-        )
-        rows = [_settled_row(each, now, self.owner) for each in settled]
         lost: list[int] = []
-        if run_many(connection, sql, rows) != len(rows):
+        if self._write(connection, settled, now) != len(settled):
             lost = self._not_ours(connection, settled, now)
         kept = [each for each in settled if each.claimed.id not in lost] if lost else settled
         for each in kept:
@@ -165,6 +187,16 @@ class Queue:
             run_many(connection, RECORD, events)
         write_unmapped(connection, [found for each in kept if each.unmapped for found in self._lacking(each, now)])
         return lost
+
+    def _write(self, connection: Connection, settled: Sequence[Settled], now: int) -> int:
+        """How many were ours to settle. Those that follow others first: as long as the first is ours, they are."""
+        row = [(each.claimed, _settled_row(each, now, self.owner)) for each in settled]
+        behind = [(*values, self.destination, each.lane, self.owner) for each, values in row if each.follows]
+        count = run_many(connection, _SETTLE + _FOLLOWS_OURS, behind)
+        count += run_many(connection, _SETTLE + _IS_OURS, [values for each, values in row if not each.follows])
+        ended = {each.claimed.lane for each in settled if ENDS[each.verdict.act] in OPEN}
+        run_many(connection, _LET_GO, [(self.destination, lane, self.owner) for lane in sorted(ended)])
+        return count
 
     def _lacking(self, settled: Settled, now: int) -> list[Lacking]:
         """The codes that tables lacked for it; counted when it is settled, and not for each attempt."""
@@ -194,14 +226,18 @@ class Queue:
     def _take_over(self, connection: Connection, now: int) -> None:
         run(connection, _GIVE_UP + "owner <> {p}", (self.destination, now, self.owner))
 
-    def _claim(self, connection: Connection, room: int, now: int) -> list[Claimed]:
+    def _claim(self, connection: Connection, room: int, now: int, most_behind: int) -> list[Claimed]:
         sql = claim_sql(connection.dialect.name, self.only or "")
         rows: Any = run(connection, sql, (self.destination, now, self.destination, room)).all()
         if not rows:
             return []
         ids = [(self.owner, now + LEASE, row[0]) for row in rows]
         run_many(connection, _TAKE, ids)
-        found = claimed(connection, rows)
+        following = behind(connection, self.destination, rows, most_behind, now, self.only or "")
+        kept = [(self.owner, now + LEASE, row[0]) for row in following]
+        if run_many(connection, _KEEP, kept) != len(kept):
+            following = []  # a person has just decided something about one of them
+        found = claimed(connection, rows, following)
         for each in found:
             if each.has_parts:
                 values = {"state": State.IN_FLIGHT, "owner": self.owner, "lease_until": now + LEASE}

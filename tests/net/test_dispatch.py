@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hl7auth.flow.verdict import read_answer
+from hl7auth.net import runs
 from hl7auth.net.dispatch import Dispatcher
 from hl7auth.steps.run import Shaped
 from tests.outbox import Listener, Outbox, ack, raw
@@ -360,3 +361,38 @@ def test_two_dispatchers_of_one_destination_never_send_a_lane_at_the_same_time(e
     assert len(listener.got) == 300
     assert in_order(listener.got, 5, 300)
     assert either.rows("SELECT count(*) FROM delivery WHERE attempts = 1") == [(300,)]
+
+
+def test_a_key_flows_on_while_somebody_else_has_the_database(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is claimed at once is sent one after the other, each when the one before is answered, and settled later."""
+    monkeypatch.setattr(runs, "LASTS", 20_000_000)
+    outbox.put(*[("lane", raw(f"C{at}")) for at in range(30)])
+    locks: list[sqlite3.Connection] = []
+
+    def react(n: int, control_id: str) -> bytes:
+        if n == 1:
+            locks.append(sqlite3.connect(outbox.url.removeprefix("sqlite:///"), isolation_level=None))
+            locks[0].execute("BEGIN IMMEDIATE")
+        if n == 30:
+            locks[0].close()
+        return ack(control_id)
+
+    with Listener(react) as listener:
+        outbox.run(outbox.all_in("sent"), to(listener))
+    assert listener.got == [f"C{at}" for at in range(30)]
+    assert outbox.rows("SELECT DISTINCT attempts FROM delivery") == [(1,)]
+
+
+@pytest.mark.parametrize(("code", "condition"), [("AR", ""), ("AE", "103"), ("AR", "stop")])
+def test_a_run_ends_at_the_first_that_is_not_taken(outbox: Outbox, code: str, condition: str) -> None:
+    outbox.put(*[("lane", raw(f"C{at}")) for at in range(9)])
+
+    def react(n: int, control_id: str) -> bytes:
+        return ack(control_id, code, condition) if n == 4 else ack(control_id)
+
+    answers = {"answers": {"AR": "stop"}} if condition == "stop" else {}
+    with Listener(react) as listener:
+        ends = ["parked" if condition else "sent", "queued" if condition else "sent"]
+        outbox.run(lambda: outbox.states() == [*["sent"] * 3, ends[0], *[ends[1]] * 5], to(listener) | answers)
+    again = [] if condition else [f"C{at}" for at in range(3, 9)]
+    assert listener.got == [*(f"C{at}" for at in range(4)), *again]

@@ -245,3 +245,73 @@ def test_the_indexes_carry_every_look(tmp_path: Path) -> None:
             steps = [str(row[3]) for row in plan]
             assert not [step for step in steps if step.startswith("SCAN") and "CONSTANT" not in step], steps
     outbox.close()
+
+
+def run_of(outbox: Outbox, queue: Queue, count: int) -> list[Claimed]:
+    """One lane whose first is claimed with all behind it."""
+    put(outbox, *["a"] * count)
+    found = queue.exchange([], 10, NOW, behind=10)
+    assert [each.message_id for each in (*found.claimed, *found.behind)] == list(range(1, count + 1))
+    return [*found.claimed, *found.behind]
+
+
+def test_a_run_is_settled_at_once_and_goes_on_where_it_is_being_sent(outbox: Outbox, queue: Queue) -> None:
+    first, second, third, fourth, _ = run_of(outbox, queue, 5)
+    assert outbox.states() == ["in_flight", *["queued"] * 4]
+    done = [settled(first), settled(second), settled(third)]
+    assert queue.exchange(done, 10, NOW + 1, [fourth], 10) == Exchange([], [])
+    assert outbox.states() == ["sent", "sent", "sent", "in_flight", "queued"]
+    held = fourth._replace(follows=False)
+    found = queue.exchange([settled(held, Act.RETRY, NOW + 5)], 10, NOW + 2, behind=10)
+    assert found == Exchange([], [])
+    assert outbox.rows("SELECT state, attempts, due_at, owner FROM delivery WHERE message_id > 3") == [
+        ("queued", 1, NOW + 5, None),
+        ("queued", 0, NOW, None),
+    ]
+    found = queue.exchange([], 10, NOW + 5, behind=10)
+    assert [(each.message_id, each.attempts, each.follows) for each in (*found.claimed, *found.behind)] == [
+        (4, 2, False),
+        (5, 1, True),
+    ]
+
+
+@pytest.mark.parametrize(("act", "left"), [(Act.PARK, ["parked", "queued"]), (Act.DEAD, ["dead", "in_flight"])])
+def test_a_run_may_end_badly_in_its_middle(outbox: Outbox, queue: Queue, act: Act, left: list[str]) -> None:
+    first, second, _ = run_of(outbox, queue, 3)
+    queue.exchange([settled(first), settled(second, act)], 10, NOW)
+    assert outbox.states() == ["sent", *left]
+    with outbox.engine.begin() as connection:
+        assert [row["action"] for row in read_delivery(connection, second.id)["record"]] == [act]
+
+
+def test_what_follows_a_claim_that_another_has_is_not_ours(outbox: Outbox, queue: Queue) -> None:
+    first, second, third = run_of(outbox, queue, 3)
+    other, late = outbox.queue("two"), NOW + LEASE + 1
+    (theirs,) = other.exchange([], 10, late).claimed
+    assert theirs.message_id == 1
+    assert queue.exchange([settled(first), settled(second)], 10, late, [third]).lost == [first.id, second.id]
+    assert outbox.states() == ["in_flight", "queued", "queued"]
+    assert claim(other, settled(theirs), now=late) == [2]
+    other.close()
+
+
+def test_a_run_has_nothing_of_several_lanes_nothing_of_another_kind_and_nothing_too_early(
+    outbox: Outbox, queue: Queue
+) -> None:
+    put(outbox, "a", "a", ("a", "b"), "a")
+    found = queue.exchange([], 10, NOW, behind=10)
+    assert [each.message_id for each in found.behind] == [2]
+    outbox.put(("c", raw("C5")), ("c", raw("C6")), at=NOW)
+    with outbox.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE delivery SET due_at = due_at + 1 WHERE message_id = 6")
+    assert queue.exchange([], 10, NOW, behind=10).behind == ()
+    assert queue.exchange([], 0, NOW, behind=10).behind == ()
+
+
+def test_what_is_next_in_a_run_is_nothing_for_a_person(outbox: Outbox, queue: Queue) -> None:
+    _, second = run_of(outbox, queue, 2)
+    with outbox.engine.begin() as connection:
+        for decide in (skip, retry):
+            with pytest.raises(UserError, match="being sent right now"):
+                decide(connection, second.id, "ann", "", NOW)
+        skip(connection, second.id, "ann", "", NOW + LEASE)
