@@ -274,6 +274,9 @@ def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get("reads_only"):
         connection.exec_driver_sql("BEGIN")
         return
+    if connection.get_execution_options().get("impatient"):  # told at once that it is locked, and asks again
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
     driver: Any = connection.connection.dbapi_connection
     driver.execute("PRAGMA busy_timeout = 0")  # or SQLite waits by itself
     try:

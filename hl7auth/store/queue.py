@@ -259,7 +259,7 @@ def impatient(connection: Connection) -> Connection:
         # past SQLAlchemy, which would begin a transaction for it, and wait
         driver: Any = connection.connection.driver_connection
         driver.execute("PRAGMA busy_timeout = 0")
-        frugal(connection)
+        frugal(connection.execution_options(impatient=True))
     else:
         connection.exec_driver_sql(f"SET lock_timeout = {LOCK_MILLISECONDS}")
         connection.commit()
