@@ -125,11 +125,15 @@ def move(
 ) -> None:
     """Send deliveries to another destination instead, behind what waits there."""
     from hl7auth.observe import now
+    from hl7auth.store.channel_versions import served_destinations
     from hl7auth.store.deliveries import move as act
 
     if not all(to.partition("/")):
         raise UserError(f"'{to}' is no CHANNEL/NAME")
     with writing(database) as connection:
+        known = served_destinations(connection)
+        if known and to not in known:
+            raise UserError(f"no channel that was served has a destination {to} (known: {', '.join(known)})")
         done = [_done(each, act(connection, each, to, who(by), reason, now())) for each in ids]
     show(done, output, lambda rows: table(rows, ("id", "goes_on_as"), "nothing moved"))
 

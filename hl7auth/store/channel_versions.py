@@ -1,6 +1,6 @@
 """Versions of channels as they were served: written when they are first seen, read when somebody asks what one was.
 
-Imports sqlalchemy, orjson, domain.clock, rules.edition, flow, store and errors only.
+Imports sqlalchemy, orjson, yaml, domain.clock, rules.edition, flow, store and errors only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import yaml
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
@@ -15,6 +16,7 @@ from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_version import text_beside
+from hl7auth.flow.destination import full_name
 from hl7auth.rules.edition import fingerprint, fingerprint_of_lines, kept_edition
 from hl7auth.store.database import connect
 from hl7auth.store.deliveries import run_many
@@ -88,6 +90,15 @@ def read_version(connection: Connection, channel: str, version: str) -> Entry:
         "text": row.text,
         "parts": [{"file": name, "fingerprint": sign, "text": texts.get(sign)} for name, sign in signs.items()],
     }
+
+
+def served_destinations(connection: Connection) -> list[str]:
+    """The destinations (`channel/name`) of all versions of channels that were served."""
+    found: set[str] = set()
+    for row in connection.execute(select(channel_version.c.channel, channel_version.c.text)):
+        destinations = (yaml.safe_load(row.text) or {}).get("destinations") or {}
+        found.update(full_name(row.channel, name) for name in destinations)
+    return sorted(found)
 
 
 def _parts(channel: Channel) -> Iterator[tuple[str, tuple[str, str | None]]]:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hl7auth.flow.channel import load_channel
 from hl7auth.flow.outbox import Settled
 from hl7auth.flow.verdict import Act, Answer, Verdict
 from hl7auth.observe import now
+from hl7auth.store.channel_versions import keep_versions
 from tests.cli.inline import Ran, run
 from tests.outbox import TO, Outbox, raw
 
@@ -84,6 +86,19 @@ def test_skip_lets_the_lane_flow_on_and_is_all_or_nothing(outbox: Outbox) -> Non
     queue = outbox.queue()
     assert [each.message_id for each in queue.exchange([], 9, now()).claimed] == [2]
     queue.close()
+
+
+def test_a_destination_that_no_channel_has_is_a_slip(outbox: Outbox) -> None:
+    text = "channel: feed\nlisten: tcp:0\ndestinations: {payer: {file: {folder: out}}, other: {file: {folder: out}}}\n"
+    path = outbox.folder / "feed.yaml"
+    path.write_text(text)
+    keep_versions(outbox.engine, [load_channel(path)], 1)
+    slip = run("queue", "move", "1", "--to", "feed/othr", database=outbox.url)
+    assert slip.code == 2
+    assert slip.err == (
+        "hl7auth: no channel that was served has a destination feed/othr (known: feed/other, feed/payer)\n"
+    )
+    assert did(run("queue", "move", "1", "--to", "feed/other", "--format", "json", database=outbox.url))
 
 
 def test_move_to_another_destination(outbox: Outbox) -> None:
