@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine import request
 from tests.outbox import Listener, ack
+from tests.running import Running
 from tests.serving import Line, Serving
 
 
@@ -66,3 +67,20 @@ def test_a_killed_engine_goes_on_where_it_was(tmp_path: Path) -> None:
     # the one without an answer, and perhaps one whose answer was not yet written down, came again
     assert list(dict.fromkeys(listener.got)) == [f"C{at}" for at in range(12)]
     assert len(listener.got) <= 14
+
+
+def test_a_destination_that_becomes_another_is_counted_on(tmp_path: Path) -> None:
+    with Listener() as listener:
+        mllp = f"{{connect: 'tcp:127.0.0.1:{listener.port}'}}"
+        with Running(tmp_path, f"destinations: {{payer: {{mllp: {mllp}}}}}") as engine, Line(engine.port) as line:
+
+            def sent() -> int:
+                (found,) = engine.call(lambda: engine.server._service.outgoing.figures)
+                return int(found.acts["sent"])
+
+            for at, after in enumerate(("{first_seconds: 1}", "{first_seconds: 2}"), 1):
+                assert line.ask(request(f"C{at}")) == f"AA C{at}"
+                while sent() != at:
+                    until(listener, lambda got: len(got) >= 1)
+                engine.become(f"destinations: {{payer: {{mllp: {mllp}, retry: {after}}}}}")
+                assert sent() == at

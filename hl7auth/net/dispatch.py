@@ -57,7 +57,7 @@ Takes = Callable[[bytes, Callable[[Outcome], None]], None]
 
 class Dispatcher:
     """The dispatcher of one destination. `most` bounds the deliveries in hand; `takes` has the answers to what is
-    forwarded."""
+    forwarded; `progress` is where it counts."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Dispatcher:
         *,
         most: int = MOST,
         takes: Takes | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self._reactor, self._now, self._dice, self._turn, self._hears = world
         self._queue = queue
@@ -85,7 +86,7 @@ class Dispatcher:
         self._halted = False
         self._stopping = False
         self._feeding = False
-        self._progress = Progress()
+        self._progress = progress or Progress()
         self._runs = Runs()
 
     def start(self) -> None:

@@ -24,6 +24,7 @@ from hl7auth.net.inward import Inward
 from hl7auth.net.mllp_client import MllpClient
 from hl7auth.net.parcel import Sender, World
 from hl7auth.net.parting import Parting
+from hl7auth.net.progress import Progress
 from hl7auth.net.shaping import shaping_sender
 from hl7auth.net.tending import Tending
 from hl7auth.net.tls_files import Place
@@ -70,6 +71,7 @@ class Outgoing:
         self._engine = engine
         self._owner = owner
         self._by_name: dict[str, Dispatcher] = {}
+        self._counted: dict[str, Progress] = {}
         self._clients: dict[str, MllpClient] = {}
         self.dispatchers: tuple[Dispatcher, ...] = ()
         self._forwards = Forwards(engine)
@@ -140,8 +142,9 @@ class Outgoing:
             sender.further = partial(self._take_further, full)
         sender = shaping_sender(self._world.reactor, channel, name, sender)
         most = max(MOST, destination.file.batch if destination.file else 0)
+        counted = self._counted[full] = Progress(self._counted.get(full))
         made = self._by_name[full] = Dispatcher(
-            self._world, queue, sender, destination.policy, most=most, takes=partial(self._take, full)
+            self._world, queue, sender, destination.policy, most=most, takes=partial(self._take, full), progress=counted
         )
         self.dispatchers = tuple(self._by_name.values())
         return made

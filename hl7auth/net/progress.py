@@ -11,11 +11,12 @@ _SERVER_ERROR = "HTTP 5"
 
 
 class Progress:
-    """Counts for one destination. Written on the reactor; other threads may read."""
+    """Counts for one destination, from where they stood `before` it became another. Written on the reactor; other
+    threads may read."""
 
-    def __init__(self) -> None:
-        self._acts = dict.fromkeys(Act, 0)
-        self._last_at = 0
+    def __init__(self, before: "Progress | None" = None) -> None:
+        self._acts: dict[Act, int] = dict.fromkeys(Act, 0) if before is None else dict(before._acts)
+        self._last_at: int = 0 if before is None else before._last_at
         self._proven = False
         self._failing_at = 0
         self._lost_at = 0
