@@ -173,10 +173,6 @@ class MllpConnection(Protocol):
                 self._blocks.close("the connection was closed before the trailer (BTS, FTS)")
         self._close_if_answered()
 
-    def abort(self) -> None:
-        """Ends the connection now, whatever is under way."""
-        self._wire.abortConnection()
-
     def become(self, channel: Channel) -> None:
         """What comes from now on is framed as the channel says now, and so are batches that begin from now on."""
         self._deframer.reframe(channel.file.framing.max_bytes, channel.file.framing.lenient)
@@ -368,11 +364,9 @@ class MllpFactory(Factory):
 
     def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
         """Goes on under another version of the channel. Where batches or commit blocks begin or cease connections end,
-        answered: what a block is was agreed upon for as long as they last. So they do where others answer from now
-        on; where they no longer do, some messages may still wait for them."""
-        before, after = self.channel.file.protocol, channel.file.protocol
+        answered: what a block is was agreed upon for as long as they last. So they do where others answer from now on."""
+        before, after, waited = self.channel.file.protocol, channel.file.protocol, self._waits
         other_blocks = (before.batches, before.commit_blocks) != (after.batches, after.commit_blocks)
-        waited = self._waits
         self._agree(channel)
         self.queue = queue or self.intake
         for connection in list(self.connections):

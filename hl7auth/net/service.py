@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Engine
 from twisted.internet import defer
@@ -136,7 +136,9 @@ class Service:
         while self._busy() and self._reactor.seconds() < deadline:
             await self._moment()
         for connection in [connection for factory in factories for connection in list(factory.connections)]:
-            connection.abort()  # who still waits for somebody else's answer sends its message again
+            cast(
+                Any, connection.transport
+            ).abortConnection()  # who still waits for somebody else's answer sends its message again
         for each in self._preparing:
             each.close()
         self.ear.close()
