@@ -112,6 +112,8 @@ class Server:
 
         Without it they are looked at now and then, when somebody connects.
         """
+        if self._seen is not None:  # their ends are looked at seldom otherwise
+            self._seen.serves(list(self.channels.values()))
         entrances = [port.switch.to for port in self._ports.by_channel.values()]
         return all([*map(renew, entrances), self._service.outgoing.renew()])
 

@@ -136,6 +136,8 @@ class Parent:
         of destinations are wrong. A worker logs what is wrong with its own."""
         if any(channel.file.tls is not None for channel in self.channels.values()):
             await self._workers.change(Changes(renew=True))
+        if self._seen is not None:  # their ends are looked at seldom otherwise
+            self._seen.serves(list(self.channels.values()))
         return self._outgoing.renew()
 
     async def stop(self) -> None:

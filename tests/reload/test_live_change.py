@@ -7,12 +7,14 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from hl7auth.observe import now
 from tests.certificates import Authority
 from tests.cli.inline import run
 from tests.engine import answer, request
@@ -314,8 +316,15 @@ def test_alerts_are_read_again_and_checked_before(live: Live) -> None:
 
 def test_new_certificates_are_read_with_a_reload_also_by_workers(live: Live) -> None:
     authority = Authority(live.channels)
-    authority.sign("front", "front.example", subject="first.example")
+    soon = datetime.fromtimestamp(now() / 1_000_000, UTC) + timedelta(days=9)
+    authority.sign("front", "front.example", subject="first.example", ends=soon)
     live.serve("front", "tls: {certificate: front.pem, key: front.key}\n")
+    alerts = live.channels / "alerts.yaml"
+    rule = "{name: ends, certificate_days: 30, after_minutes: 0, clear_minutes: 0}"
+    alerts.write_text(f"every_seconds: 0.1\nrules: [{rule}]\n")
+    assert live.told("alerts.yaml")["did"] == "added"
+    while "ends" not in [each["rule"] for each in live.logged("alert.opened")]:
+        assert live.process.poll() is None
     trusts = ssl.create_default_context(cafile=str(authority.path))
 
     def shown() -> str:
@@ -327,6 +336,10 @@ def test_new_certificates_are_read_with_a_reload_also_by_workers(live: Live) -> 
     authority.sign("front", "front.example", subject="second.example")
     live.reloaded()
     assert all("second.example" in shown() for _ in range(4))
+    while "ends" not in [each["rule"] for each in live.logged("alert.resolved")]:
+        assert live.process.poll() is None
+    alerts.unlink()
+    assert live.told("alerts.yaml")["did"] == "removed"
 
 
 def test_a_worker_that_begins_later_has_the_channels_of_now(live: Live) -> None:
