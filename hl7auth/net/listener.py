@@ -364,7 +364,7 @@ class MllpFactory(Factory):
 
     def become(self, channel: Channel, queue: Preparing | Held | None = None) -> None:
         """Goes on under another version of the channel. Where batches or commit blocks begin or cease connections end,
-        answered: what a block is was agreed upon for as long as they last. So they do where others answer from now on."""
+        answered: what a block is was agreed upon for as long as they last; also where others answer from now on."""
         before, after, waited = self.channel.file.protocol, channel.file.protocol, self._waits
         other_blocks = (before.batches, before.commit_blocks) != (after.batches, after.commit_blocks)
         self._agree(channel)
