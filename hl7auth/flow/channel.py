@@ -16,6 +16,7 @@ from hl7auth.domain import clock
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
+from hl7auth.flow.channel_bounds import Framing, Limits
 from hl7auth.flow.channel_files import channel_paths
 from hl7auth.flow.channel_links import linked
 from hl7auth.flow.channel_protocol import Agreed
@@ -37,7 +38,6 @@ from hl7auth.rules.strict_yaml import Strict, place, written
 from hl7auth.steps.model import Step
 from hl7auth.steps.run import Steps, compile_steps
 from hl7auth.wire import charset
-from hl7auth.wire.framing import DEFAULT_MAX_BYTES
 from hl7auth.wire.message import Message
 from hl7auth.wire.versions import VERSIONS
 
@@ -51,25 +51,6 @@ SUPPORTED = {
 
 NO_EDITIONS: Mapping[str, str] = MappingProxyType({})
 """Profiles as their files are."""
-
-
-class Framing(Strict):
-    """MLLP on this channel. `lenient` accepts what real senders do to the trailer and the segment ends."""
-
-    lenient: bool = True
-    max_bytes: int = Field(DEFAULT_MAX_BYTES, ge=1_024, le=256 * 1024 * 1024)
-
-
-class Limits(Strict):
-    """Bounds on connections: how many, and the seconds one may be silent or take for one message.
-
-    `handshake_seconds` is how long the header of a load balancer may take, and how long the handshake of TLS.
-    """
-
-    connections: int = Field(512, ge=1, le=65_536)
-    handshake_seconds: float = Field(10, gt=0)
-    idle_seconds: float = Field(600, gt=0)
-    message_seconds: float = Field(60, gt=0)
 
 
 class Accepts(Strict):
