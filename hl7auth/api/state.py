@@ -30,7 +30,7 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
 from hl7auth.store import audit
-from hl7auth.store.balances import read_portion, write_portion
+from hl7auth.store.balances import Portion, read_portion, write_portion
 from hl7auth.store.journal import Journal
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class State:
         self.journal = Journal(settings.engine, settings.new_id)
         self.writer = Writer(self.writing)
         self.glance = Glance(settings.engine)
+        self._unsynced: Connection | None = None
         self._stopping = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follower", daemon=True)
         self._follower.start()
@@ -153,7 +154,22 @@ class State:
                     portion = read_portion(connection)
                 if portion is None:
                     return
-                self.write(partial(write_portion, portion=portion))
+                self._bring(portion)
+
+    def _bring(self, portion: Portion) -> None:
+        """Writes balances without waiting for the disk: they are made of what is there already, and a crash that takes
+        them takes the mark of how far they reach as well."""
+        if not self._is_file:
+            self.write(partial(_written_soon, portion=portion))
+            return
+        with self.alone():
+            if self._unsynced is None:
+                self._unsynced = self.engine.connect()
+                driver: Any = self._unsynced.connection.dbapi_connection
+                driver.execute("PRAGMA synchronous = NORMAL")
+                self._unsynced.detach()  # never to be given to others
+            with self._unsynced.begin():
+                write_portion(self._unsynced, portion)
 
     async def done(self, together: Together, asked: Any) -> Any:
         """What came of something that is done with what others ask: when it is on the disk."""
@@ -174,6 +190,10 @@ class State:
         self.writer.close()
         self.journal.close()
         self.glance.close()
+        with self._follow_lock:
+            if self._unsynced is not None:
+                self._unsynced.close()
+                self._unsynced = None
 
     def _follow(self) -> None:
         while not self._stopping.wait(_FOLLOW_SECONDS):
@@ -181,6 +201,11 @@ class State:
                 self.follow()
             except Exception:
                 log("api.late", "the balances could not follow yet", level=logging.WARNING, error=True)
+
+
+def _written_soon(connection: Connection, portion: Portion) -> None:
+    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+    write_portion(connection, portion)
 
 
 async def state_of(request: Request) -> State:

@@ -208,3 +208,14 @@ def test_what_can_not_be_recorded_is_not_read(tmp_path: Path, monkeypatch: pytes
     with engine.begin() as connection:
         assert audit.verify(connection).rows == 4
     engine.dispose()
+
+
+def test_balances_follow_without_the_disk_and_everything_else_with_it(store: Store) -> None:
+    store.grant("PA1", 5)
+    state = store.api()
+    state.follow()
+    assert used(store, KEY) == ["0"]
+    with state.writing() as connection:
+        is_file = connection.dialect.name == "sqlite"
+        said = connection.exec_driver_sql("PRAGMA synchronous" if is_file else "SHOW synchronous_commit").scalar()
+        assert said == (2 if is_file else "on")
