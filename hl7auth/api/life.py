@@ -18,6 +18,7 @@ from hl7auth.api.problems import Problem
 from hl7auth.api.record_shapes import Day, Free, Shape, Units, Word
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
+from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk, Reason
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
@@ -90,8 +91,17 @@ def read_process(state: Api, caller: Reader, key: Key) -> dict[str, Any]:
 
 @router.post("/requests/{key:path}/submit", summary="Entry or Changed to In Process")
 def submit(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
-    """What the system said before is taken back, and pend reasons are resolved."""
-    return _done(state, caller, key, lambda desk: desk.submit(key, caller.name))
+    """What the system said before is taken back, and pend reasons are resolved. Where the channel asks for enrollment,
+    that is seen to: it may end in Denied, and where nobody answers `suspended` tells why it waits."""
+    _done(state, caller, key, lambda desk: desk.submit(key, caller.name))
+    return _enrolled(state, caller, key)
+
+
+@router.post("/requests/{key:path}/retry", summary="Ask again for the enrollment of a request that is suspended")
+def retry(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
+    """Nothing where it is not In Process, or its enrollment is known."""
+    _done(state, caller, key, lambda _desk: None)
+    return _enrolled(state, caller, key)
 
 
 @router.post("/requests/{key:path}/resume", summary="Pended to In Process")
@@ -159,6 +169,13 @@ def read_figures(state: Api, caller: Reader, year: Annotated[int, Path(ge=1970, 
         raise Problem(403, f"the token '{caller.name}' is not for all payors and channels", "other-payor")
     with state.reading() as connection:
         return yearly_figures(connection, year)
+
+
+def _enrolled(state: State, caller: Caller, key: str) -> dict[str, Any]:
+    """Who is asked for enrollment may take its time: nobody else waits for that."""
+    settings = state.settings
+    Enrolling(settings.engine, settings.channels, settings.new_id, settings.now).go_on(key, caller.name)
+    return _done(state, caller, key, lambda _desk: None)
 
 
 def _done(state: State, caller: Caller, key: str, work: Callable[[Desk], object]) -> dict[str, Any]:

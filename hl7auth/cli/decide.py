@@ -1,4 +1,4 @@
-"""decide list, show, submit, approve, deny, pend, resume, tochange, cancel, unfinalize and extend.
+"""decide list, show, submit, retry, approve, deny, pend, resume, tochange, cancel, unfinalize and extend.
 
 Imports typer, cli.common, errors, and inside the commands the desk.
 """
@@ -18,8 +18,16 @@ from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from hl7auth.desk.enrolling import Enrolling
     from hl7auth.desk.life import Desk
     from hl7auth.domain.process import Process
+    from hl7auth.flow.channel import Channel
+
+    Place = tuple[Engine, dict[str, Channel], Callable[[], int], Callable[[], int]]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -35,9 +43,25 @@ _COLUMNS = ("key", "state", "urgency", "due", "overdue", "payor", "member")
 @contextmanager
 def _desk(database: str, channels: Path | None) -> "Iterator[Desk]":
     """The desk over a store. Raises UserError, also where the database is locked."""
+    from hl7auth.desk.life import Desk
+
+    with _open(database, channels) as place:
+        yield Desk(*place)
+
+
+@contextmanager
+def _enrolling(database: str, channels: Path | None) -> "Iterator[Enrolling]":
+    """What sees to enrollment. Raises UserError, also where the database is locked."""
+    from hl7auth.desk.enrolling import Enrolling
+
+    with _open(database, channels) as place:
+        yield Enrolling(*place)
+
+
+@contextmanager
+def _open(database: str, channels: Path | None) -> "Iterator[Place]":
     from sqlalchemy.exc import OperationalError
 
-    from hl7auth.desk.life import Desk
     from hl7auth.flow.channel import load_channels
     from hl7auth.observe import ids, now
     from hl7auth.store.database import open_database, require_current
@@ -46,7 +70,7 @@ def _desk(database: str, channels: Path | None) -> "Iterator[Desk]":
     engine = open_database(database, create=False)
     try:
         require_current(engine)
-        yield Desk(engine, known, ids(), now)
+        yield engine, known, ids(), now
     except OperationalError as error:
         raise UserError(f"the database could not be written: {error.orig}") from None
     finally:
@@ -78,9 +102,22 @@ def show_(
 
 @app.command()
 def submit(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
-    """Entry or Changed to In Process."""
-    with _desk(database, channels) as desk:
-        _told(key, desk.submit(key, by or _user()))
+    """Entry or Changed to In Process; where the channel asks for enrollment, that is seen to."""
+    with _enrolling(database, channels) as enrolling:
+        _told(key, enrolling.submit(key, by or _user()))
+
+
+@app.command()
+def retry(
+    key: Annotated[str, typer.Argument(metavar="[KEY]", help="One request; all whose time has come if left out.")] = "",
+    by: By = None,
+    channels: ChannelFolder = None,
+    database: Database = DEFAULT_DATABASE,
+) -> None:
+    """Asks again for the enrollment of requests that wait because nobody could be asked."""
+    with _enrolling(database, channels) as enrolling:
+        for each in [key] if key else enrolling.due():
+            _told(each, enrolling.go_on(each, by or _user()))
 
 
 @app.command()

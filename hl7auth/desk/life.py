@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.desk.answering import asking, commit
+from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
 from hl7auth.domain.deciding import Decided
@@ -26,7 +27,7 @@ from hl7auth.store.authorizations import Wanted, clocks_of_keys, list_authorizat
 from hl7auth.store.database import lock_writers
 from hl7auth.store.deliveries import run
 from hl7auth.store.history import find
-from hl7auth.store.processes import Stored
+from hl7auth.store.processes import Stored, current_document
 
 __all__ = ["Desk", "Forbidden", "Missing", "Needed", "Reason", "links"]
 
@@ -104,17 +105,19 @@ class Desk:
 
         return self._decide(key, Event.APPROVE, by, said, work)
 
-    def deny(self, key: str, by: str, fatal: Reason | None) -> Process:
+    def deny(self, key: str, by: str, fatal: Reason | None, source: str = "user") -> Process:
         """To Denied. From Pended that is a person's word, from In Process the end of the work; both need a fatal
-        message, whose text is AUT-17. Raises Needed without one."""
+        message, whose text is AUT-17. What the `source` system says goes when the request is submitted anew. Raises
+        Needed without a message."""
         if fatal is None or not fatal.text.strip():
             raise Needed("a denial needs a fatal message: say why")
 
         def work(connection: Connection, process: Stored) -> None:
-            processes.say(connection, process.id, (FATAL, fatal.code, fatal.text), "user", self._now())
+            processes.say(connection, process.id, (FATAL, fatal.code, fatal.text), source, self._now())
             processes.resolve(connection, process.id, self._now(), by)
 
-        said = Decided(Decision.NOT_CERTIFIED, reason=fatal.text)
+        text = fatal.text if source == "user" else f"{fatal.code}: {fatal.text}"
+        said = Decided(Decision.NOT_CERTIFIED, reason=text)
         return self._decide(key, (Event.DENY, Event.REFUSE), by, said, work)
 
     def cancel(self, key: str, by: str, reason: str = "") -> Process:
@@ -151,7 +154,8 @@ class Desk:
             process = self._process(connection, key, "system")
             versions = processes.read_versions(connection, process.key)
             told = {each.version: processes.happenings(connection, each.id) for each in versions}
-        entry = _entry(process, self._now()) | {"links": links(process.state)}
+            known = enrolled(connection, process, current_document(connection, process.key))
+        entry = _entry(process, self._now()) | known | {"links": links(process.state)}
         entry["versions"] = [_entry(each, self._now()) | _timed(told[each.version]) for each in versions]
         return entry
 
@@ -191,7 +195,7 @@ class Desk:
                 work(connection, process)
             said = self._filled(said, process)
             asked = asking(connection, process, self._channels, self._now(), self._new_id)
-            outcome = commit(connection, asked, _document(connection, process.key), said, self._new_id)
+            outcome = commit(connection, asked, current_document(connection, process.key), said, self._new_id)
             values: dict[str, Any] = {
                 "state": str(after), "decision": str(said.decision), "answer_message_id": outcome.plan.message_id,
                 "auth_number": said.number, "assigner": said.assigner,
@@ -245,7 +249,7 @@ class Desk:
     def _followed(self, connection: Connection, process: Stored) -> Stored:
         """The process after what messages said since: a requester may take back what it asked for, or ask anew."""
         asked = processes.who_asked(connection, process.key)
-        status = _document(connection, process.key).get("status")
+        status = current_document(connection, process.key).get("status")
         may_end = process.state is Process.IN_PROCESS or Event.CANCEL in allowed(process.state)
         if status == Status.CANCELLED and may_end:
             values = {"state": str(Process.CANCELLED), "decision": str(Decision.CANCELLED), "decided_at": self._now()}
@@ -289,12 +293,6 @@ def _fitting(state: Process, events: Event | tuple[Event, ...]) -> Event:
     if isinstance(events, Event):
         return events
     return next((event for event in events if event in allowed(state)), events[0])
-
-
-def _document(connection: Connection, key: str) -> dict[str, Any]:
-    sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
-    found: dict[str, Any] = orjson.loads(run(connection, sql, (key,)).scalar_one())
-    return found
 
 
 def _payor(document: Mapping[str, Any]) -> str:

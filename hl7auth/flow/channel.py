@@ -23,6 +23,7 @@ from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
+from hl7auth.flow.enrollment import Enrollment
 from hl7auth.flow.kind import Asked, Kind
 from hl7auth.flow.profile_choice import Choice, checked, profile_of
 from hl7auth.flow.replies import Replies, placed
@@ -130,6 +131,7 @@ class ChannelFile(Strict):
     destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = {}
     routes: tuple[Route, ...] = ()
     replies: Replies | None = None
+    enrollment: Enrollment | None = None
 
     @model_validator(mode="after")
     def _routed(self) -> Self:

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from hl7auth.errors import UserError
 
-HEAD = "0016"
+HEAD = "0017"
 """The revision of the schema that this code makes."""
 
 OLDEST = "0012"

@@ -1,11 +1,12 @@
 """Processes in the store: read, begun, moved, and everything that is written down about them.
 
-Imports sqlalchemy, domain, errors and store only.
+Imports sqlalchemy, orjson, domain, errors and store only.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.process import Event, Overtaken, Process
@@ -91,6 +92,13 @@ def read_denied_versions(connection: Connection) -> set[tuple[str, int]]:
 def who_asked(connection: Connection, key: str) -> Row[Any] | None:
     """Document, id and channel of the message that asked last."""
     return run(connection, _ASKED, (key,)).first()
+
+
+def current_document(connection: Connection, key: str) -> dict[str, Any]:
+    """What stands of the request now, in the shape of documents."""
+    sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
+    found: dict[str, Any] = orjson.loads(run(connection, sql, (key,)).scalar_one())
+    return found
 
 
 def insert(connection: Connection, new: Stored) -> Stored:
