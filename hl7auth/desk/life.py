@@ -43,8 +43,9 @@ class Reason(NamedTuple):
 
 
 def links(state: Process) -> list[str]:
-    """What may be done now, in the words of clients."""
-    return [f"authorization:{event}" for event in allowed(state)]
+    """What somebody may do now, in the words of clients: `deny` is also how work ends with a fatal message."""
+    events = (Event.DENY if event is Event.REFUSE else event for event in allowed(state))
+    return [f"authorization:{event}" for event in events if event is not Event.TECHNICAL_ERROR]
 
 
 class Desk:
