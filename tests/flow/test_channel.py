@@ -15,6 +15,7 @@ from hl7auth.flow.channel import SUPPORTED, Accepts, ChannelFile, Clocks, find_c
 from hl7auth.flow.channel_bounds import Framing, Limits
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.destination import Destination, Mllp
+from hl7auth.flow.enrollment import Enrollment, Inquiry, Pauses
 from hl7auth.flow.replies import Forward, Replies, ReplyRule
 from hl7auth.flow.retention import Retention
 from hl7auth.flow.route import Route
@@ -118,6 +119,24 @@ replies:
       answer: forward
       to: connection
       forward: {to: payer}
+enrollment:
+  keep: true
+  expires_hours: 2.5
+  hl7:
+    connect: tcp:payer.example:2576
+    version: "2.7"
+    receiving_application: ELIG
+    receiving_facility: PAYER
+    seconds: 3
+# python:
+#   function: of another test
+# http:
+#   url: of another test
+#   headers: of another test
+  retry:
+    first_seconds: 5
+    factor: 3
+    most_seconds: 50
 """
 
 
@@ -209,6 +228,18 @@ def test_every_key_is_read(folder: Path) -> None:
                     forward=Forward(to="payer"),
                 ),
             ),
+        ),
+        enrollment=Enrollment(
+            keep=True,
+            expires_hours=2.5,
+            hl7=Inquiry(
+                connect="tcp:payer.example:2576",
+                version="2.7",
+                receiving_application="ELIG",
+                receiving_facility="PAYER",
+                seconds=3,
+            ),
+            retry=Pauses(first_seconds=5, factor=3, most_seconds=50),
         ),
     )
 
