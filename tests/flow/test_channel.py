@@ -295,8 +295,8 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
         (
             MINIMAL + "xyz: 1\n",
             "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
-            " duplicates, errors, fallback_charset, framing, limits, listen, order, order_by, profile, protocol,"
-            " replies, retention, routes, snapshot, steps, tells, title, tls)",
+            " duplicates, enrollment, errors, fallback_charset, framing, limits, listen, order, order_by, profile,"
+            " protocol, replies, retention, routes, snapshot, steps, tells, title, tls)",
         ),
         (
             MINIMAL + "limits:\n  idle_seconds: 5\n  conections: 5\n",
