@@ -48,11 +48,12 @@ class Again(NamedTuple):
 
 
 class Wished(NamedTuple):
-    """A process beside the engine: where it listens, the module that it is, and its setup, one line of text."""
+    """A process beside the engine: the module that it is, its setup, one line of text, and where it listens, if it
+    does."""
 
-    address: str
     module: str
     setup: str
+    address: str = ""
 
 
 class Ears:
@@ -108,7 +109,7 @@ def run(  # noqa: PLR0913 - all that a process is put together of
     workers: int = 1,
     outside: Outside = NOBODY,
     again: Again | None = None,
-    wished: Wished | None = None,
+    wished: Sequence[Wished] = (),
     *,
     migrate: bool = True,
 ) -> None:
@@ -117,12 +118,13 @@ def run(  # noqa: PLR0913 - all that a process is put together of
     from twisted.internet import reactor
 
     check_steps(channels)
-    beside = None
-    if wished is not None:
-        beside = Beside(reactor, wished.module, wished.setup, listening_socket(wished.address))
+    beside = [
+        Beside(reactor, each.module, each.setup, listening_socket(each.address) if each.address else None)
+        for each in wished
+    ]
     program: Server | Parent
     if workers == 1:
-        shared = beside is not None
+        shared = bool(beside)
         program = Server(channels, database, reactor, announce, outside, migrate=migrate, writers=shared)
     else:
         program = Parent(channels, database, reactor, announce, workers, outside, migrate=migrate)
@@ -154,7 +156,7 @@ def run_worker() -> None:
         sys.exit(2)
 
 
-def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Beside | None = None) -> None:
+def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Sequence[Beside] = ()) -> None:
     """Runs the reactor, which is a module that is also an object: mypy would see the module."""
     _many_descriptors()
     failures: list[BaseException] = []
@@ -168,12 +170,12 @@ def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Besid
         await program.start()
         if ears is not None:
             ears.open()
-        if beside is not None:
-            beside.start()
+        for each in beside:
+            each.start()
 
     async def stop() -> None:
-        if beside is not None:
-            await beside.stop()
+        for each in beside:
+            await each.stop()
         if ears is not None:
             await ears.close()
         await program.stop()

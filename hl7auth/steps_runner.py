@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, Self
@@ -50,6 +50,15 @@ class StepProcess:
             self._load(call)
             answer = self._ask(call, {"lines": list(lines)}, call.seconds)
             return None if answer.get("dropped") else answer.get("entries", ())
+
+    def consult(self, call: PythonCall, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """What a function says of plain data, as plain data. Raises StepFailed, also where it gives back no mapping."""
+        with self._lock:
+            self._load(call)
+            told = self._ask(call, {"facts": dict(facts)}, call.seconds).get("told")
+        if not isinstance(told, dict):
+            raise StepFailed(f"{call.function} gave back no dict")
+        return told
 
     def check(self, call: PythonCall) -> None:
         """Raises StepFailed when there is no such function, or its module can not be imported."""
@@ -199,6 +208,8 @@ def _answer(request: dict[str, Any], functions: dict[tuple[str, str], Callable[.
         function = functions[name, folder] = _found(name, folder)
     import hl7  # here, and not at the top: the engine's side has no use for it, and a step's limit should not pay
 
+    if "facts" in request:
+        return {"told": function(request["facts"])}
     if "lines" not in request:
         return {"ready": True}
     lines: list[str] = request["lines"]

@@ -28,6 +28,7 @@ from hl7auth.cli import (
     prove,
     queue,
     replay,
+    rules,
     soak,
     tokens,
     trying,
@@ -54,6 +55,7 @@ app.add_typer(replay.app, name="replay", help="Messages once more, without doing
 app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and what a person decides about it.")
 app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
 app.add_typer(decide.app, name="decide", help="What waits for a decision, and the decision.")
+app.add_typer(rules.app, name="rules", help="The rules by which requests are decided.")
 app.add_typer(channels.app, name="channel", help="What listens, and how it answers.")
 app.add_typer(profiles.app, name="profile", help="What messages are checked against.")
 app.add_typer(tokens.app, name="token", help="Who may use the API, and for what.")

@@ -7,7 +7,7 @@ import json
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -130,14 +130,18 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option
     found = folder.load()
     alerts = load_alerts(channels or shipped("channels"), found, os.environ)
     again = Again(folder, control or control_of(database))
-    beside = None
+    beside = []
     if api:
         names = [channel.name for channel in found]
         if api_desk and api_desk not in names:
             raise UserError(f"--api-desk: there is no channel '{api_desk}' (known: {', '.join(names)})")
-        setup = {"database": database, "channels": str(channels) if channels else None, "desk": api_desk}
-        beside = Wished(api, "hl7auth.api.process", json.dumps(setup | {
-            "manual": api_manual or [], "shares": _shares(api_share or [])}))  # fmt: skip
+        setup: dict[str, Any] = {"database": database, "channels": str(channels) if channels else None}
+        setup["desk"] = api_desk
+        setup |= {"manual": api_manual or [], "shares": _shares(api_share or [])}
+        beside.append(Wished("hl7auth.api.process", json.dumps(setup), api))
+    if any(channel.file.decisions for channel in found):
+        setup = {"database": database, "channels": str(channels) if channels else None}
+        beside.append(Wished("hl7auth.desk.process", json.dumps(setup)))
     run(found, database, typer.echo, workers, Outside(metrics, alerts), again, beside, migrate=upgrade)
 
 

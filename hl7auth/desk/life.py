@@ -8,7 +8,7 @@ messages alone: a decision is one, and the process only remembers which.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Connection, Engine
@@ -31,6 +31,7 @@ from hl7auth.store.processes import Stored, current_document
 
 __all__ = ["Desk", "Forbidden", "Missing", "Needed", "Reason", "links"]
 
+T = TypeVar("T")
 FATAL = "fatal"
 _DAY = 24 * 3_600_000_000
 
@@ -169,6 +170,34 @@ class Desk:
             found = [self._followed(connection, each) for each in processes.read_open(connection)]
         entries = [_entry(each, self._now()) for each in found if each.state in OPEN]
         return [each for each in entries if each["overdue"] or not overdue]
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """The channels by which requests come, by their names."""
+        return self._channels
+
+    @property
+    def now(self) -> int:
+        """Microseconds since 1970."""
+        return self._now()
+
+    def read(self, key: str, by: str, look: Callable[[Connection, Stored], T]) -> T:
+        """What `look` finds about a request, which begins where it has not."""
+        with self._engine.begin() as connection:
+            return look(connection, self._process(connection, key, by))
+
+    def noted(self, key: str, by: str, work: Callable[[Connection, Stored], None]) -> Process:
+        """Something that is written down about a request, which stays in its state."""
+        with self._engine.begin() as connection:
+            process = self._process(connection, key, by)
+            work(connection, process)
+            return process.state
+
+    def decide(
+        self, key: str, event: Event, by: str, said: Decided, work: Callable[[Connection, Stored], None]
+    ) -> Process:
+        """A decision that was made elsewhere: an event of the table, its answer, and what is written beside it."""
+        return self._decide(key, event, by, said, work)
 
     def _move(
         self, key: str, event: Event, by: str, reason: str, work: Callable[[Connection, Stored], None] | None = None

@@ -1,7 +1,7 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.clock, domain.terms, the modules of flow that hold parts of a channel, rules, steps, wire, resources
-and errors only.
+Imports domain.clock, domain.rule_model, domain.terms, the modules of flow that hold parts of a channel, rules, steps,
+wire, resources and errors only.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hl7auth.domain import clock
+from hl7auth.domain.rule_model import RulesFile, load_rules
 from hl7auth.domain.terms import Action, Order, Snapshot, Terms
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender, network
@@ -22,6 +23,7 @@ from hl7auth.flow.channel_links import linked
 from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
+from hl7auth.flow.decisions import Decisions
 from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
 from hl7auth.flow.enrollment import Enrollment
 from hl7auth.flow.kind import Asked, Kind
@@ -127,6 +129,7 @@ class ChannelFile(Strict):
     order: Order = Order()
     clocks: Clocks = Clocks()
     retention: Retention = Retention()
+    decisions: Decisions | None = None
     order_by: OrderBy = "authorization"
     destinations: dict[Annotated[str, Field(pattern=NAME)], Destination] = {}
     routes: tuple[Route, ...] = ()
@@ -232,7 +235,7 @@ class Channel(Strict):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Another channel, which finds out for itself what follows from its file."""
         copy = super().model_copy(update=update, deep=deep)
-        for name in ("steps", "steps_out", "kinds"):
+        for name in ("steps", "steps_out", "kinds", "rules"):
             copy.__dict__.pop(name, None)
         return copy
 
@@ -254,6 +257,17 @@ class Channel(Strict):
             for name, each in self.file.destinations.items()
             if each.steps
         }
+
+    @property
+    def rules_path(self) -> Path:
+        """The file of its decision rules. Only where it has `decisions`."""
+        assert self.file.decisions is not None
+        return self.path.parent / self.file.decisions.rules
+
+    @cached_property
+    def rules(self) -> RulesFile | None:
+        """The rules by which its requests are decided; None where people decide. Read once. Raises ConfigError."""
+        return None if self.file.decisions is None else load_rules(self.rules_path)
 
     def compiled(self, profile: str, version: str) -> CompiledProfile:
         """One of its profiles for a version of HL7. Raises as `rules.compiled.compiled`."""
@@ -317,6 +331,8 @@ def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT, editions
         raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
     text, beside = masked(found), files_beside(file, path.parent)
     version = version_of(found, text, chosen, beside)
+    if file.decisions is not None:
+        load_rules(path.parent / file.decisions.rules)
     return Channel(file=file, path=path, version=version, text=text, editions=chosen, beside=beside)
 
 

@@ -87,7 +87,19 @@ def channel_doubts(
         channel, plain(channel.file), written, others, Files(channel.path.parent, read, is_public), now, fault_of
     )
     found = []
-    for look in (_ports, _profile, _files, _tls, _places, _reach, _destinations, _replies, _secrets, _values):
+    for look in (
+        _ports,
+        _profile,
+        _files,
+        _tls,
+        _places,
+        _reach,
+        _destinations,
+        _replies,
+        _decisions,
+        _secrets,
+        _values,
+    ):
         for said in look(looked):
             found.append(Doubt(spelled(said.keys), said.text, place(channel.path, *said.keys), said.fails))
     return sorted(found, key=lambda each: int(each.place.rpartition(":")[2]))
@@ -145,6 +157,24 @@ def _function(looked: _Looked, keys: Keys, function: str, module: str) -> Iterat
             yield Said(keys, f"there is no file {module} beside the channel for {function}")
     elif fault := looked.fault_of(PythonCall(function, str(folder.resolve()), 1)):
         yield Said(keys, fault)
+
+
+def _decisions(looked: _Looked) -> Iterator[Said]:
+    """The functions that rules call, and answers that nobody would get."""
+    channel = looked.channel
+    if channel.rules is None:
+        return
+    for each in channel.rules.callouts:
+        call = PythonCall(each.python, str(channel.rules_path.parent.resolve()), each.seconds)
+        if looked.fault_of is not None and (fault := looked.fault_of(call)):
+            yield Said(("decisions", "rules"), f"callout {each.callout}: {fault}")
+    replies = channel.file.replies
+    if replies is None or not replies.destinations:
+        text = "no replies.to names a destination: what is decided stays in the store, and no requester is told"
+        yield Said(("decisions",), text, fails=False)
+    elif replies.forwards:
+        text = "requests are forwarded (replies), and the rules decide what another system is asked for"
+        yield Said(("decisions",), text, fails=False)
 
 
 def _places(looked: _Looked) -> Iterator[Said]:

@@ -3,8 +3,8 @@
 Imports rules, flow.channel_leaves and flow.channel_values only.
 
 It is over the file with the names of variables in place of their values, over the editions of its profiles, and over
-the code tables and Python modules beside it. Comments, blanks and the order of keys do not count, and secrets neither:
-where one stands in the file, nothing of it is kept.
+the code tables, Python modules and rules beside it. Comments, blanks and the order of keys do not count, and
+secrets neither: where one stands in the file, nothing of it is kept.
 """
 
 import re
@@ -45,7 +45,7 @@ def masked(found: Written) -> str:
 
 
 def files_beside(file: BaseModel, folder: Path) -> dict[str, str]:
-    """Code tables and Python modules that a channel names and that are there, with their fingerprints."""
+    """Code tables and Python modules and rules that a channel names and that are there, with their fingerprints."""
     found = {}
     for name in sorted(set(_named(file))):
         text = text_beside(folder, name)
@@ -66,7 +66,7 @@ def _named(file: BaseModel) -> Iterator[str]:
     for keys, value in leaves(plain(file)):
         if not isinstance(value, str):
             continue
-        if value.lower().endswith(".csv"):
+        if value.lower().endswith(".csv") or keys == ("decisions", "rules"):
             yield value
         elif "python" in keys and (match := _MODULE.fullmatch(value)):
             yield match[1].replace(".", "/") + ".py"

@@ -2,9 +2,9 @@
 
 Imports twisted, observe and errors only.
 
-It gets a socket that listens already as descriptor LISTENS, so that a taken port stops the start of the engine with a
-sentence; and as its standard input a pipe, of which it reads its setup to the first line end, and which ends when the
-engine does, however that ends.
+The API gets a socket that listens already as descriptor LISTENS, so that a taken port stops the start of the engine
+with a sentence. The standard input is a pipe, of which it reads its setup to the first line end, and which ends when
+the engine does, however that ends.
 """
 
 import logging
@@ -47,9 +47,9 @@ def listening_socket(address: str) -> socket.socket:
 
 
 class Beside(ProcessProtocol):
-    """One process, of the module `module`; `setup` is one line of text."""
+    """One process, of the module `module`; `setup` is one line of text. The API `listens`."""
 
-    def __init__(self, reactor: Any, module: str, setup: str, listens: socket.socket) -> None:
+    def __init__(self, reactor: Any, module: str, setup: str, listens: socket.socket | None = None) -> None:
         self._reactor = reactor
         self._module = module
         self._setup = setup
@@ -64,7 +64,9 @@ class Beside(ProcessProtocol):
         """Starts it."""
         self._later = None
         self._began = self._reactor.seconds()
-        descriptors = {0: "w", 1: 1, 2: 2, LISTENS: self._listens.fileno()}
+        descriptors: dict[int, Any] = {0: "w", 1: 1, 2: 2}
+        if self._listens is not None:
+            descriptors[LISTENS] = self._listens.fileno()
         command = [sys.executable, "-m", self._module]
         self._process = self._reactor.spawnProcess(self, sys.executable, command, os.environ, childFDs=descriptors)
         self._process.write(self._setup.encode() + b"\n")
@@ -80,7 +82,8 @@ class Beside(ProcessProtocol):
             await self._ended
             if kill.active():
                 kill.cancel()
-        self._listens.close()
+        if self._listens is not None:
+            self._listens.close()
 
     def processEnded(self, reason: Failure) -> None:  # noqa: N802 - Twisted's name
         """It is gone: as it was told, or to be started again, after a pause that grows."""
@@ -91,5 +94,7 @@ class Beside(ProcessProtocol):
         lived = self._reactor.seconds() - self._began
         self._pause = RESTART_SECONDS if lived > MAX_RESTART_SECONDS else min(self._pause * 2, MAX_RESTART_SECONDS)
         code = getattr(reason.value, "exitCode", None)
-        log("api.ended", "the process of the API ended; it is started again", level=logging.ERROR, status=code)
+        name = "api" if self._listens is not None else "desk"
+        what = "the process of the API" if self._listens is not None else "the process that decides by rules"
+        log(f"{name}.ended", f"{what} ended; it is started again", level=logging.ERROR, status=code)
         self._later = self._reactor.callLater(self._pause, self.start)

@@ -34,7 +34,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from hl7auth.rules.pattern import compile_pattern
 from hl7auth.rules.place import Groups, Path, Scene
@@ -122,13 +122,35 @@ class _Comparison:
         return _compare(self.relation, value, self.right(scene))
 
 
+class Language(NamedTuple):
+    """The same language over something that is no message: how its tokens are spelled, with groups named as here, how a
+    path and a quoted text are read (ValueError), and an example of a path."""
+
+    token: re.Pattern[str]
+    path: Callable[[str], Any]
+    text: Callable[[str], str]
+    like: str
+
+
+def compile_test(text: str, language: Language) -> Callable[[Any], bool]:
+    """A condition over whatever the paths of that language read: each has a `reader` and `values`, as `place.Path`.
+
+    Raises ValueError with the place of a mistake.
+    """
+    return _Parser(text, "", language).whole()
+
+
 class _Parser:
     """Recursive descent over the grammar above, one method a rule."""
 
-    def __init__(self, text: str, scope: str) -> None:
+    def __init__(self, text: str, scope: str, language: Language | None = None) -> None:
         self.text = text
         self.scope = scope
-        self.tokens = _tokens(text)
+        self.language = language
+        self.like = language.like if language is not None else "AUT-6.1"
+        self.tokens = _tokens(text, language.token if language is not None else _TOKEN)
+        if language is not None:
+            self.tokens = [(kind, language.text(word) if kind == "text" else word) for kind, word in self.tokens]
         self.paths: list[Path] = []
         self.at = 0
         self.depth = 0
@@ -195,7 +217,7 @@ class _Parser:
     def quantified(self, quantifier: Callable[[Iterator[bool]], bool]) -> Test:
         kind, value = self.next()
         if kind != "path":
-            raise ValueError(f"a path like AUT-6.1 is expected behind 'any' and 'all' in condition: {self.text}")
+            raise ValueError(f"a path like {self.like} is expected behind 'any' and 'all' in condition: {self.text}")
         path = self.path(value)
         check = self.check()
         return lambda scene: quantifier(check(each, scene) for each in path.values(scene))
@@ -237,12 +259,13 @@ class _Parser:
     def operand(self) -> Operand:
         kind, value = self.next()
         if kind == "path":
-            return self.path(value).reader()
+            read: Operand = self.path(value).reader()
+            return read
         if (kind, value) == ("word", "count"):
             return self.counted()
         if kind in ("text", "number"):
             return lambda _scene: value
-        raise ValueError(f"a path like AUT-6.1 or a literal is expected in condition: {self.text}")
+        raise ValueError(f"a path like {self.like} or a literal is expected in condition: {self.text}")
 
     def counted(self) -> Operand:
         self.need("mark", "(")
@@ -255,7 +278,9 @@ class _Parser:
             return lambda scene: str(len(path.segments(scene)))
         return lambda scene: str(sum(each not in ("", NULL) for each in path.values(scene)))
 
-    def path(self, text: str) -> Path:
+    def path(self, text: str) -> Any:
+        if self.language is not None:
+            return self.language.path(text)
         if text.startswith("this"):
             component, _, subcomponent = text.removeprefix("this").removeprefix(".").partition(".")
             found = Path("this", "", 0, 0, int(component or 0), int(subcomponent or 0))
@@ -306,10 +331,10 @@ def _all_of(parts: Sequence[Test]) -> Test:
     return test
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
+def _tokens(text: str, token: re.Pattern[str]) -> list[tuple[str, str]]:
     found, at = [], 0
     while text[at:].strip():
-        match = _TOKEN.match(text, at)
+        match = token.match(text, at)
         if match is None or match.lastgroup is None:
             raise ValueError(f"can not read '{text[at:].strip()[:20]}' in condition: {text}")
         found.append((match.lastgroup, match[match.lastgroup]))

@@ -14,6 +14,7 @@ from hl7auth.flow.admission import Receiver, Sender
 from hl7auth.flow.channel import SUPPORTED, Accepts, ChannelFile, Clocks, find_channel, load_channel, load_channels
 from hl7auth.flow.channel_bounds import Framing, Limits
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
+from hl7auth.flow.decisions import Decisions
 from hl7auth.flow.destination import Destination, Mllp
 from hl7auth.flow.enrollment import Enrollment, Inquiry, Pauses
 from hl7auth.flow.replies import Forward, Replies, ReplyRule
@@ -98,6 +99,8 @@ destinations:
   payer: {mllp: {connect: "tcp:payer.example:2575"}}
 routes:
   - {to: [payer], events: [RQA]}
+decisions:
+  rules: rules/r.yaml
 replies:
   acknowledgments: AL/NE
   answer: ack
@@ -159,6 +162,8 @@ def mistake(folder: Path, text: str) -> str:
 
 
 def test_every_key_is_read(folder: Path) -> None:
+    (folder / "rules").mkdir()
+    (folder / "rules" / "r.yaml").write_text("rules: r\nsteps: [{step: a}]\n", encoding="utf-8")
     channel = load_channel(write(folder, EVERY_KEY))
     assert channel.name == "north-2"
     assert channel.path == folder / "north.yaml"
@@ -208,6 +213,7 @@ def test_every_key_is_read(folder: Path) -> None:
         steps=(DropStep(drop="PV1-2 = 'O'"),),
         destinations={"payer": Destination(mllp=Mllp(connect="tcp:payer.example:2575"))},
         routes=(Route(to=("payer",), events=("RQA",)),),
+        decisions=Decisions(rules="rules/r.yaml"),
         replies=Replies(
             acknowledgments="AL/NE",
             answer="ack",
@@ -294,7 +300,7 @@ def test_the_messages_that_the_engine_understands_with_their_events() -> None:
         (MINIMAL + "erors: accept\n", "north.yaml:3: unknown key 'erors' (did you mean 'errors'?)"),
         (
             MINIMAL + "xyz: 1\n",
-            "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, destinations,"
+            "north.yaml:3: unknown key 'xyz' (allowed: accepts, action, channel, clocks, decisions, destinations,"
             " duplicates, enrollment, errors, fallback_charset, framing, limits, listen, order, order_by, profile,"
             " protocol, replies, retention, routes, snapshot, steps, tells, title, tls)",
         ),
