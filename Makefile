@@ -22,7 +22,7 @@ test: $(VENV)/installed-for-tests
 	$(BIN)/ruff check hl7auth tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config setup.cfg
-	HL7AUTH_NATIVE=/dev/null $(BIN)/python -m pytest --numprocesses auto
+	HL7AUTH_NATIVE=/dev/null $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # PROOF_POSTGRESQL=URL of an empty database adds a proof there
 proof: $(VENV)/installed-for-tests
