@@ -102,9 +102,9 @@ def show_(
 
 @app.command()
 def submit(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
-    """Entry or Changed to In Process; where the channel asks for enrollment, that is seen to."""
-    with _enrolling(database, channels) as enrolling:
-        _told(key, enrolling.submit(key, by or _user()))
+    """Entry or Changed to In Process; enrollment is seen to, and rules decide, where the channel has them."""
+    with _open(database, channels) as place:
+        _told(key, _submitted(place, key, by or _user()))
 
 
 @app.command()
@@ -249,6 +249,25 @@ def extend(
     with _desk(database, channels) as desk:
         until = desk.extend(key, by or _user(), days, reason, most_days)
     typer.echo(f"{key}: due {iso_time(until)}")
+
+
+def _submitted(place: "Place", key: str, by: str) -> "Process":
+    """Submitted, and decided by rules where there are any; what fails of them is tried again by the engine."""
+    from hl7auth.desk.enrolling import Enrolling
+    from hl7auth.desk.life import Desk
+    from hl7auth.desk.working import StepFailed, Working
+    from hl7auth.domain.process import Forbidden
+    from hl7auth.steps_runner import StepProcess
+
+    desk, enrolling = Desk(*place), Enrolling(*place)
+    state = enrolling.submit(key, by)
+    with StepProcess() as steps:
+        try:
+            return Working(desk, enrolling, steps).decide(key) or state
+        except StepFailed as fault:
+            raise UserError(f"{key}: {state}; its rules could not be gone through: {fault}") from None
+        except Forbidden:  # the engine was faster
+            return desk.read(key, by, lambda _connection, process: process.state)
 
 
 def _told(key: str, state: "Process") -> None:

@@ -19,9 +19,10 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk
 from hl7auth.desk.working import BY, StepFailed, Working
-from hl7auth.domain.process import Forbidden, Missing
+from hl7auth.domain.process import Event, Forbidden, Missing
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_folder import ChannelFolder
@@ -37,6 +38,7 @@ POLL_SECONDS = 0.1
 _RECENT = 60_000_000
 _WHOLE = 30_000_000
 """Microseconds: every look goes back so far, and one in so many goes back to the beginning."""
+_ASK_AGAIN = 1_000_000
 _FIRST_PAUSE = 1_000_000
 _MOST_PAUSE = 60_000_000
 _WORKER = 62
@@ -53,9 +55,12 @@ class Rounds:
         self._engine = engine
         self._now = now
         self._names = [name for name, channel in channels.items() if channel.file.decisions is not None]
-        self._working = Working(Desk(engine, channels, new_id or ids(worker=_WORKER), now), steps)
+        place = (engine, channels, new_id or ids(worker=_WORKER), now)
+        self._enrolling = Enrolling(*place)
+        self._working = Working(Desk(*place), self._enrolling, steps)
         self._whole_at = 0
         self._first = True
+        self._asked_at = 0
         self._paused: dict[str, tuple[int, int]] = {}
 
     def round(self) -> int:
@@ -66,8 +71,11 @@ class Rounds:
         for key in new:
             self._do(key, self._working.take)
         for each in submitted:
-            self._do(each.key, self._working.decide)
-        return len(new) + len(submitted)
+            self._do(each.key, self._working.go_on if each.event == Event.SUBMIT else self._working.decide)
+        due = self._due()
+        for key in due:
+            self._do(key, self._working.go_on)
+        return len(new) + len(submitted) + len(due)
 
     def _found(self) -> tuple[list[str], list[Submitted]]:
         at = self._now()
@@ -83,6 +91,14 @@ class Rounds:
         mine = [each for each in submitted if self._is_mine(each, at)]
         self._first = False
         return [each for each in new if each not in waiting], [each for each in mine if each.key not in waiting]
+
+    def _due(self) -> list[str]:
+        """Requests whose enrollment is to be asked for again, looked for once in a second."""
+        at = self._now()
+        if at - self._asked_at < _ASK_AGAIN:
+            return []
+        self._asked_at = at
+        return self._enrolling.due(MOST)
 
     def _is_mine(self, found: Submitted, at: int) -> bool:
         """What a person submitted, what failed here, what a process left that ended: also the one before this one."""

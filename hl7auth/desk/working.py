@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
@@ -42,10 +43,11 @@ Document = Mapping[str, Any]
 
 
 class Working:
-    """Decides by the rules of channels. `steps` runs the functions of callouts."""
+    """Decides by the rules of channels, when enrollment is seen to. `steps` runs the functions of callouts."""
 
-    def __init__(self, desk: Desk, steps: StepProcess) -> None:
+    def __init__(self, desk: Desk, enrolling: Enrolling, steps: StepProcess) -> None:
         self._desk = desk
+        self._enrolling = enrolling
         self._channels = desk.channels
         self._steps = steps
 
@@ -55,8 +57,13 @@ class Working:
         Raises Forbidden where it can not be submitted, and StepFailed where a callout failed: it then stays In Process,
         and may be taken again.
         """
-        state = self._desk.submit(key, by)
+        state = self._enrolling.submit(key, by)
         return self.decide(key) or state
+
+    def go_on(self, key: str) -> Process | None:
+        """Sees to the enrollment of a request that was submitted, and decides it. Raises StepFailed."""
+        self._enrolling.go_on(key, BY)
+        return self.decide(key)
 
     def decide(self, key: str) -> Process | None:
         """Decides a request that was submitted; None where it is not waiting for rules. Raises StepFailed."""
@@ -78,7 +85,8 @@ class Working:
     ) -> tuple[RulesFile, Stored, Document, Before] | None:  # fmt: skip
         channel = self._channels.get(process.channel)
         rules = None if channel is None else channel.rules
-        if rules is None or not waits_for_rules(connection, process):
+        waits = rules is not None and waits_for_rules(connection, process)
+        if rules is None or not waits or not self._enrolling.is_known(connection, process.key):
             return None
         return rules, process, read_document(connection, process.key), read_before(connection, process)
 

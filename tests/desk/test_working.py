@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
+from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk, Reason
 from hl7auth.desk.process import LEASE, Rounds
 from hl7auth.desk.working import Working
 from hl7auth.domain.process import Process
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decisions import Decisions
+from hl7auth.flow.enrollment import Call, Enrollment
 from hl7auth.steps_runner import StepProcess
 from hl7auth.store import (  # noqa: F401 - so that their tables are made
     delivery_table,
     desk_table,
+    enrollment_table,
     forward_table,
     link_table,
     process_table,
@@ -51,18 +54,18 @@ DENIES = "rules: r\nsteps: [{step: a, validation: [{rule: never, deny: {code: 0M
 class At:
     """A desk with rules, and the store it works in."""
 
-    def __init__(self, folder: Path, rules: str) -> None:
+    def __init__(self, folder: Path, rules: str, enrollment: Enrollment | None = None) -> None:
         (folder / "rules").mkdir(exist_ok=True)
         (folder / "rules" / "r.yaml").write_text(rules, encoding="utf-8")
         shipped = shipped_channel()
-        file = shipped.file.model_copy(update={"decisions": Decisions(rules="rules/r.yaml")})
+        file = shipped.file.model_copy(update={"decisions": Decisions(rules="rules/r.yaml"), "enrollment": enrollment})
         self.channel: Channel = shipped.model_copy(update={"file": file, "path": folder / "c.yaml"})
         self.store = Store(folder, self.channel)
         self.steps = StepProcess()
         number = itertools.count(1_000)
         self.rounds = self.other(lambda: next(number))
         place = (self.store.engine, {self.channel.name: self.channel}, lambda: next(number), self.now)
-        self.desk = Desk(*place)
+        self.desk, self.enrolling = Desk(*place), Enrolling(*place)
 
     def now(self) -> int:
         return self.store.time
@@ -87,8 +90,8 @@ class At:
 def made(tmp_path: Path) -> Iterator[Any]:
     found: list[At] = []
 
-    def make(rules: str) -> At:
-        found.append(At(tmp_path, rules))
+    def make(rules: str, enrollment: Enrollment | None = None) -> At:
+        found.append(At(tmp_path, rules, enrollment))
         return found[-1]
 
     yield make
@@ -217,12 +220,34 @@ def test_a_decision_is_about_what_was_looked_at(made: Any) -> None:
                 at.desk.extend(KEY, "clerk", 1, "post")
             return {}
 
-    working = Working(at.desk, Asked())
+    working = Working(at.desk, at.enrolling, Asked())
     at.desk.submit(KEY, "rules")
     assert working.decide(KEY) is None  # somebody has just had it in hand, and it is no longer waiting for rules
     at.desk.pend(KEY, "clerk", Reason("DOC", "papers"))
     at.desk.tochange(KEY, "clerk")
     assert working.take(KEY, "clerk") is Process.APPROVED
+
+
+def test_enrollment_is_seen_to_before_the_rules(made: Any, tmp_path: Path) -> None:
+    at = made(APPROVES, Enrollment(python=Call(function="members:find")))
+    at.store.send(ASKED)
+    at.rounds.round()
+    shown = at.shown()
+    assert (shown["state"], events(shown)[-1], at.answers()) == ("In Process", "technical_error", [])
+    (tmp_path / "members.py").write_text("def find(asked):\n    return {'plan': 'GOLD'}\n", encoding="utf-8")
+    assert at.rounds.round() == 0  # its time has not come
+    assert at.answers() == []
+    at.store.time += 24 * 3_600_000_000
+    at.rounds.round()
+    assert at.shown()["state"] == "Approved"
+
+
+def test_without_enrollment_no_rule_is_asked(made: Any) -> None:
+    at = made(APPROVES, Enrollment(keep=True))
+    at.store.send(ASKED)
+    at.rounds.round()
+    shown = at.shown()
+    assert (shown["state"], shown["versions"][0]["messages"][0]["code"]) == ("Denied", "AUT-FL-ENRO-001")
 
 
 def test_a_channel_without_rules_is_left_alone(made: Any) -> None:
