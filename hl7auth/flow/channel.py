@@ -1,7 +1,6 @@
 """A channel as people write it: one YAML file that says where it listens, what it accepts and how it answers.
 
-Imports domain.clock, domain.rule_model, domain.terms, the modules of flow that hold parts of a channel, rules, steps,
-wire, resources and errors only.
+Imports domain, the modules of flow that hold parts of a channel, rules, steps, wire, resources and errors only.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -34,7 +33,6 @@ from hl7auth.flow.route import Route
 from hl7auth.flow.tls import ServerTls
 from hl7auth.resources import shipped
 from hl7auth.rules.compiled import CompiledProfile, compiled
-from hl7auth.rules.dialect import Dialect
 from hl7auth.rules.edition import Edition, edition_now
 from hl7auth.rules.profile import resolved
 from hl7auth.rules.strict_yaml import Strict, place, written
@@ -190,7 +188,7 @@ class ChannelFile(Strict):
             found = (event for name in self.profiles for event in self.events(message_type, name))
             return tuple(dict.fromkeys(found))
         dialect, accepted = resolved(profile, None, edition).dialect, self.accepts.messages
-        own = _own_events(dialect, message_type) if dialect else ()
+        own = dialect.events_of(message_type) if dialect else ()
         if message_type in accepted or (own and "messages" not in self.accepts.model_fields_set):
             return SUPPORTED.get(message_type, ()) + own
         return ()
@@ -260,9 +258,8 @@ class Channel(Strict):
 
     @property
     def rules_path(self) -> Path:
-        """The file of its decision rules. Only where it has `decisions`."""
-        assert self.file.decisions is not None
-        return self.path.parent / self.file.decisions.rules
+        """The file of its decision rules; where it has no `decisions`, its own folder."""
+        return self.path.parent / (self.file.decisions.rules if self.file.decisions else "")
 
     @cached_property
     def rules(self) -> RulesFile | None:
@@ -331,9 +328,8 @@ def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT, editions
         raise ConfigError(f"{place(path, 'accepts', 'messages')}: accepts.messages: {error}") from None
     text, beside = masked(found), files_beside(file, path.parent)
     version = version_of(found, text, chosen, beside)
-    if file.decisions is not None:
-        load_rules(path.parent / file.decisions.rules)
-    return Channel(file=file, path=path, version=version, text=text, editions=chosen, beside=beside)
+    made = Channel(file=file, path=path, version=version, text=text, editions=chosen, beside=beside)
+    return made if made.rules is None else made.model_copy()
 
 
 def _chosen(path: Path, file: ChannelFile, editions: Editions) -> dict[str, str]:
@@ -360,8 +356,7 @@ def profile_keys(file: ChannelFile) -> list[tuple[tuple[int | str, ...], str]]:
 def load_channels(folder: Path | None = None, environment: Environment = NO_ENVIRONMENT) -> list[Channel]:
     """Every channel of a folder (default: the shipped ones), by name. Raises ConfigError."""
     editions = cache(edition_now)  # the same for all, also while somebody writes them
-    paths = paths_in(folder or shipped("channels"))
-    return together([load_channel(path, environment, editions) for path in paths])
+    return together([load_channel(path, environment, editions) for path in paths_in(folder or shipped("channels"))])
 
 
 def paths_in(folder: Path) -> list[Path]:
@@ -386,11 +381,6 @@ def find_channel(name: str, folder: Path | None = None, environment: Environment
     if name not in channels:
         raise UserError(f"unknown channel '{name}' (known: {', '.join(channels)})")
     return channels[name]
-
-
-def _own_events(dialect: Dialect, message_type: str) -> tuple[str, ...]:
-    names = (name.partition("^") for name in dialect.events)
-    return tuple(event for kind, _, event in names if kind == message_type)
 
 
 def _refuse_doubles(channels: list[Channel]) -> None:

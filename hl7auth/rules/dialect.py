@@ -53,6 +53,11 @@ class Dialect(Strict):
         kind, _, trigger = self.events.get(f"{message_type}^{event}", f"{message_type}^{event}").partition("^")
         return kind, trigger
 
+    def events_of(self, message_type: str) -> tuple[str, ...]:
+        """The partner's own events of a message type."""
+        names = (name.partition("^") for name in self.events)
+        return tuple(event for kind, _, event in names if kind == message_type)
+
     def own_name(self, meaning: str, event: str) -> str:
         """The partner's name for a standard message (`RPA^I08`), with this event where several mean it; else empty."""
         names = [name for name, means in self.events.items() if means == meaning]
