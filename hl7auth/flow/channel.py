@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,6 +23,7 @@ from hl7auth.flow.channel_protocol import Agreed
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, filled_in
 from hl7auth.flow.channel_version import files_beside, masked, version_of
 from hl7auth.flow.decisions import Decisions
+from hl7auth.flow.derived import Derived
 from hl7auth.flow.destination import NAME, Destination, OrderBy, full_name
 from hl7auth.flow.enrollment import Enrollment
 from hl7auth.flow.kind import Asked, Kind
@@ -206,7 +207,7 @@ class ChannelFile(Strict):
         return name
 
 
-class Channel(Strict):
+class Channel(Derived):
     """A channel ready for use: the file, where it came from, and what other channels have to do with it.
 
     `version` is a fingerprint of all that decides what it does, `text` its file as it was read, without secrets.
@@ -229,13 +230,6 @@ class Channel(Strict):
     def name(self) -> str:
         """The name of the channel."""
         return self.file.channel
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Another channel, which finds out for itself what follows from its file."""
-        copy = super().model_copy(update=update, deep=deep)
-        for name in ("steps", "steps_out", "kinds", "rules"):
-            copy.__dict__.pop(name, None)
-        return copy
 
     @cached_property
     def kinds(self) -> dict[Asked, Kind]:
