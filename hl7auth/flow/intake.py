@@ -31,6 +31,7 @@ from hl7auth.errors import Fault
 from hl7auth.flow.admission import OTHER_CERTIFICATE, strangers
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, ORIGINAL, Handshake, handshake, header_remarks
+from hl7auth.flow.indexed import index_entries
 from hl7auth.flow.kind import Kind
 from hl7auth.flow.link import Link
 from hl7auth.flow.shaping import Shaping, as_received, copy_of, shape
@@ -67,6 +68,8 @@ class Plan(NamedTuple):
 
     Where the channel has steps (`shaping`), `message` is what they made; without it and `refusal`, they dropped it.
     `received_at` is in microseconds since 1970, UTC. `reply_ids` are the control ids of the at most two replies.
+    `entries` are what it can be looked up by, where that is worked out already: a commit has better things to do while
+    other processes wait for their turn.
     """
 
     message_id: int
@@ -87,6 +90,7 @@ class Plan(NamedTuple):
     dialect: Dialect | None = None
     shaping: Shaping | None = None
     link: Link | None = None
+    entries: Sequence[tuple[str, str]] | None = None
 
     @property
     def acts_as(self) -> tuple[str, str]:
@@ -251,7 +255,9 @@ def _plan_message(
         intent = intent._replace(
             context={**intent.context, "patient": without_absent(intent.context["patient"], dialect)}
         )
-    return Plan(*common, where, findings, None, intent, digest(message, channel), dialect)
+    return Plan(
+        *common, where, findings, None, intent, digest(message, channel), dialect, entries=index_entries(message)
+    )
 
 
 def _kind(header: Header, channel: Channel, name: str) -> Kind:

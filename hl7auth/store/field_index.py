@@ -48,11 +48,10 @@ def _rows(outcome: Outcome) -> list[Row]:
     plan = outcome.plan
     number = plan.message_id
     # where steps made something else of it, that is what it is known by: the names and numbers of this house
-    rows = (
-        [(path, value, number) for path, value in index_entries(plan.message, INDEXED)]
-        if plan.message is not None
-        else []
-    )
+    entries = plan.entries
+    if entries is None:
+        entries = index_entries(plan.message, INDEXED) if plan.message is not None else ()
+    rows = [(path, value, number) for path, value in entries]
     if outcome.changes or outcome.findings:
         rows += decided_rows(
             number, [each.record.status for each in outcome.changes], [each.rule for each in outcome.findings]
