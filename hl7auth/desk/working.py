@@ -29,8 +29,8 @@ from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.faults import StepFailed
 from hl7auth.steps_runner import StepProcess
 from hl7auth.store import processes
-from hl7auth.store.processes import Stored
-from hl7auth.store.undecided import read_before, read_document, waits_for_rules
+from hl7auth.store.processes import Stored, current_document
+from hl7auth.store.undecided import read_before, waits_for_rules
 
 BY = "rules"
 """Who decides, in history and audit log."""
@@ -88,7 +88,7 @@ class Working:
         waits = rules is not None and waits_for_rules(connection, process)
         if rules is None or not waits or not self._enrolling.is_known(connection, process.key):
             return None
-        return rules, process, read_document(connection, process.key), read_before(connection, process)
+        return rules, process, current_document(connection, process.key), read_before(connection, process)
 
     def _asks(self, channel: Channel) -> Callable[[Callout, Facts], Mapping[str, Any]]:
         folder = str(channel.rules_path.parent.resolve())

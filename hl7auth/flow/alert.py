@@ -17,7 +17,8 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_files import ALERTS
 from hl7auth.flow.channel_leaves import spelled
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, Environment, load_filled
-from hl7auth.flow.destination import NAME, full_name, is_http, is_plain_header
+from hl7auth.flow.destination import NAME, full_name
+from hl7auth.flow.http_address import HttpHeaders, HttpUrl
 from hl7auth.rules.strict_yaml import Strict, place
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -121,23 +122,9 @@ class Rule(Strict):
 class Hook(Strict):
     """An HTTP server that takes a JSON document for each alert and answers with 2xx, within `seconds`."""
 
-    url: str
-    headers: dict[str, str] = {}
+    url: HttpUrl
+    headers: HttpHeaders = {}
     seconds: float = Field(10, gt=0, le=300)
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, text: str) -> str:
-        if not is_http(text):
-            raise ValueError(f"'{text}' is no http:// or https:// address")
-        return text
-
-    @field_validator("headers")
-    @classmethod
-    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
-        if not all(map(is_plain_header, headers.items())):
-            raise ValueError("a header has a name, and no line ends")
-        return headers
 
 
 class Target(Strict):

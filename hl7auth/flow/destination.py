@@ -1,15 +1,15 @@
 """Destinations as people write them in a channel: how messages are sent on, and what is made of the answers.
 
-Imports flow.endpoint, flow.tls, flow.verdict, rules.strict_yaml and steps only.
+Imports flow.endpoint, flow.http_address, flow.tls, flow.verdict, rules.strict_yaml and steps only.
 """
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from hl7auth.flow.endpoint import endpoint
+from hl7auth.flow.http_address import HttpHeaders, HttpUrl
 from hl7auth.flow.tls import ClientTls
 from hl7auth.flow.verdict import TABLE, Act, Policy, key_fault
 from hl7auth.rules.strict_yaml import Strict
@@ -20,8 +20,6 @@ OrderBy = Literal["authorization", "patient", "channel", "none"]
 
 NAME = r"^[a-z0-9][a-z0-9-]*$"
 
-_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#:@\[\]]+)(?::\d{1,5})?(?:[/?]\S*)?", re.ASCII)
-
 Answered = Literal[Act.SENT, Act.RETRY, Act.PARK, Act.STOP, Act.DEAD]
 """What can be made of an answer; only a step can have a message skipped."""
 
@@ -30,17 +28,6 @@ _OPTIONS = frozenset({"host", "port", "timeout", "bindAddress"})
 
 ER7 = "x-application/hl7-v2+er7"
 """The content type of HL7 over HTTP."""
-
-
-def is_http(text: str) -> bool:
-    """True for an http:// or https:// address, without a password in it."""
-    return _URL.fullmatch(text) is not None
-
-
-def is_plain_header(header: tuple[str, str]) -> bool:
-    """True for a header of HTTP that has a name and can not become two."""
-    name, value = header
-    return bool(name) and not set(f"{name}{value}") & set("\r\n\0")
 
 
 class Retry(Strict):
@@ -133,32 +120,18 @@ class Drop(Strict):
 class Post(Strict):
     """An HTTP server that takes HL7 over HTTP: one message a POST, answered by an HL7 answer or by the status alone."""
 
-    url: str
+    url: HttpUrl
     content_type: str = ER7
-    headers: dict[str, str] = {}
+    headers: HttpHeaders = {}
     tls: ClientTls | None = None
     connections: int = Field(1, ge=1, le=64)
     answer_seconds: float = Field(30.0, gt=0)
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, text: str) -> str:
-        if not is_http(text):
-            raise ValueError(f"'{text}' is no http:// or https:// address")
-        return text
 
     @model_validator(mode="after")
     def _secure(self) -> "Post":
         if self.tls is not None and not self.url.startswith("https://"):
             raise ValueError("tls is for https:// addresses")
         return self
-
-    @field_validator("headers")
-    @classmethod
-    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
-        if not all(map(is_plain_header, headers.items())):
-            raise ValueError("a header has a name, and no line ends")
-        return headers
 
 
 class Destination(Strict):

@@ -1,6 +1,6 @@
 """Where a channel learns whether a member is enrolled: the settings of it, as people write them.
 
-Imports flow.destination, flow.endpoint, rules.strict_yaml and pydantic only.
+Imports flow.endpoint, flow.http_address, rules.strict_yaml and pydantic only.
 """
 
 import re
@@ -8,8 +8,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hl7auth.flow.destination import is_http, is_plain_header
 from hl7auth.flow.endpoint import endpoint
+from hl7auth.flow.http_address import HttpHeaders, HttpUrl
 from hl7auth.rules.strict_yaml import Strict
 
 _PORTS, _MOST_DOUBLINGS = 65_535, 64
@@ -37,23 +37,9 @@ class Call(Strict):
 class Post(Strict):
     """An HTTP server that is asked by a POST of JSON and answers with a JSON object; 404 means that it knows nobody."""
 
-    url: str
-    headers: dict[str, str] = {}
+    url: HttpUrl
+    headers: HttpHeaders = {}
     seconds: float = Field(10.0, gt=0, le=300)
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, text: str) -> str:
-        if not is_http(text):
-            raise ValueError(f"'{text}' is no http:// or https:// address")
-        return text
-
-    @field_validator("headers")
-    @classmethod
-    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
-        if not all(map(is_plain_header, headers.items())):
-            raise ValueError("a header has a name, and no line ends")
-        return headers
 
 
 class Inquiry(Strict):

@@ -1,12 +1,11 @@
 """What rules have to look at: requests that nobody has worked on, and what was submitted and not ruled about.
 
-Imports sqlalchemy, orjson, domain, observe (how ids tell the time) and store only.
+Imports sqlalchemy, domain, observe (how ids tell the time) and store only.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import Connection
 
 from hl7auth.domain.process import Event, Process
@@ -79,13 +78,6 @@ def read_before(connection: Connection, process: Stored) -> Before:
         tuple(code for code, _, _ in pends), frozenset(code for code, resolved, _ in pends if resolved),
         tuple(code for code, resolved, own in pends if own and not resolved),
     )  # fmt: skip
-
-
-def read_document(connection: Connection, key: str) -> dict[str, Any]:
-    """What stands of the request now."""
-    sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
-    found: dict[str, Any] = orjson.loads(run(connection, sql, (key,)).scalar_one())
-    return found
 
 
 def waits_for_rules(connection: Connection, process: Stored) -> bool:
