@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from hl7auth.desk.life import Desk, Reason
 from hl7auth.desk.sources import Unanswered, ask
 from hl7auth.domain.enrolling import FATAL_CODE, FATAL_TEXT, Wanted, Way, wanted, way
-from hl7auth.domain.process import Event, Process
+from hl7auth.domain.process import Event, Missing, Process
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.enrollment import Enrollment
 from hl7auth.store import audit, enrollments, processes
@@ -52,6 +52,8 @@ class Enrolling:
         self._new_id = new_id
         self._now = now
         self._desk = Desk(engine, channels, new_id, now)
+        self.asks = any(channel.file.enrollment is not None for channel in channels.values())
+        """Has any channel enrollment to be seen to?"""
 
     def submit(self, key: str, by: str) -> Process:
         """Entry or Changed to In Process, and on from there. Raises as Desk.submit."""
@@ -82,19 +84,22 @@ class Enrolling:
 
     def due(self, limit: int = 100) -> list[str]:
         """The keys of requests that wait and whose time has come, for who asks first: others leave them alone then."""
+        if not self.asks:
+            return []
+        now = self._now()
+        with self._engine.execution_options(reads_only=True).connect() as connection:
+            waiting = enrollments.due(connection, now, limit)
+        if not waiting:  # as nearly always: who only looks keeps no writer waiting
+            return []
         with self._engine.begin() as connection:
-            now = self._now()
-            return [
-                key
-                for key, found in enrollments.due(connection, now, limit)
-                if enrollments.claim(connection, found, now + _LEASE)
-            ]
+            return [key for key, found in waiting if enrollments.claim(connection, found, now + _LEASE)]
 
     def _open(self, connection: Connection, key: str) -> tuple[Stored, _Open | None]:
         """The process, and what is to be done; nothing where the channel does not ask, or a fatal message is there."""
         stored, _ = find(connection, key)
         process = processes.read_last(connection, stored)
-        assert process is not None, "a request that is submitted has a process"
+        if process is None:
+            raise Missing(f"nobody has submitted '{key}' yet")
         channel = self._channels.get(process.channel)
         settings = None if channel is None else channel.file.enrollment
         skipped = process.state is not Process.IN_PROCESS or processes.has_fatal(connection, process.id)

@@ -1,4 +1,4 @@
-"""The process that decides requests by the rules of their channels, until the engine ends.
+"""The process beside the engine that decides by the rules of channels, and asks again for enrollment, until its end.
 
 Imports sqlalchemy, desk, domain, flow, store, net.collector, steps, observe and errors. Run by the engine as `python -m
 hl7auth.desk.process`.
@@ -65,9 +65,7 @@ class Rounds:
 
     def round(self) -> int:
         """Does what there is to do, at most MOST of a kind; how many requests were looked at."""
-        if not self._names:
-            return 0
-        new, submitted = self._found()
+        new, submitted = self._found() if self._names else ([], [])
         for key in new:
             self._do(key, self._working.take)
         for each in submitted:

@@ -15,9 +15,11 @@ from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server  # noqa:
 
 from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Reason
-from hl7auth.domain.process import Forbidden, Process
+from hl7auth.desk.process import Rounds
+from hl7auth.domain.process import Forbidden, Missing, Process
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.enrollment import Enrollment
+from hl7auth.steps_runner import StepProcess
 from tests.desk.test_life import ASKED, KEY, At
 from tests.messages import shipped_channel
 from tests.store.stored import HOUR
@@ -167,6 +169,30 @@ def test_a_technical_failure_suspends_and_is_tried_again_and_denies_nothing(tmp_
     (key,) = at.enrolling.due()
     assert at.enrolling.go_on(key, "system") is Process.IN_PROCESS
     assert "suspended" not in at.told()
+    at.store.close()
+
+
+def test_the_process_beside_the_engine_asks_again_also_where_no_rules_decide(tmp_path: Path) -> None:
+    at = by_function(tmp_path, "raises", retry={"first_seconds": 60})
+    at.submit()
+    channels, ids = {at.store.channel.name: at.store.channel}, iter(range(20_000, 21_000))
+    with StepProcess() as steps:
+        rounds = Rounds(at.store.engine, channels, steps, lambda: at.store.time, lambda: next(ids))
+        assert rounds.round() == 0  # not yet
+        (tmp_path / "how").write_text("gold")
+        at.store.time += 60 * 1_000_000
+        assert rounds.round() == 1
+        assert rounds.round() == 0
+    assert at.told()["enrollment"]["data"] == {"coverage": ["gold"]}
+    assert "suspended" not in at.told()
+    at.store.close()
+
+
+def test_what_nobody_has_submitted_has_no_enrollment_to_ask_for(tmp_path: Path) -> None:
+    at = by_function(tmp_path)
+    with pytest.raises(Missing, match=f"nobody has submitted '{KEY}' yet"):
+        at.enrolling.go_on(KEY, "reviewer")
+    assert times_asked(tmp_path) == 0
     at.store.close()
 
 
