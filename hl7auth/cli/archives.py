@@ -22,9 +22,10 @@ from hl7auth.cli.common import (
     reading,
     show,
     table,
+    who,
     writing,
 )
-from hl7auth.cli.queue import By, who
+from hl7auth.cli.queue import By
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -3,6 +3,7 @@
 Imports typer, rich (inside, for the progress bar) and errors only.
 """
 
+import getpass
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -177,3 +178,13 @@ def _branch(key: str, value: Any, indent: str) -> str:
     if isinstance(value, dict | list) and value:
         return f"{indent}{key}\n{tree(value, indent + '  ')}"
     return f"{indent}{key}: {value}\n"
+
+
+def who(by: str | None) -> str:
+    """Who decides: the one that is named, else the user."""
+    if by:
+        return by
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

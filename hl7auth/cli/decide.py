@@ -3,7 +3,6 @@
 Imports typer, cli.common, errors, and inside the commands the desk.
 """
 
-import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table, tree
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table, tree, who
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def show_(
 def submit(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
     """Entry or Changed to In Process; enrollment is seen to, and rules decide, where the channel has them."""
     with _open(database, channels) as place:
-        _told(key, _submitted(place, key, by or _user()))
+        _told(key, _submitted(place, key, who(by)))
 
 
 @app.command()
@@ -117,7 +116,7 @@ def retry(
     """Asks again for the enrollment of requests that wait because nobody could be asked."""
     with _enrolling(database, channels) as enrolling:
         for each in [key] if key else enrolling.due():
-            _told(each, enrolling.go_on(each, by or _user()))
+            _told(each, enrolling.go_on(each, who(by)))
 
 
 @app.command()
@@ -162,7 +161,7 @@ def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
     if said.effective and said.expiration and said.effective > said.expiration:
         raise UserError("--until is before --from")
     with _desk(database, channels) as desk:
-        _told(key, desk.approve(key, by or _user(), said))
+        _told(key, desk.approve(key, who(by), said))
 
 
 @app.command()
@@ -174,7 +173,7 @@ def deny(
     from hl7auth.desk.life import Reason
 
     with _desk(database, channels) as desk:
-        _told(key, desk.deny(key, by or _user(), Reason(code, reason)))
+        _told(key, desk.deny(key, who(by), Reason(code, reason)))
 
 
 @app.command()
@@ -196,21 +195,21 @@ def pend(
         raise UserError("say why it pends: --reason")
     _day("--follow-up", follow_up)
     with _desk(database, channels) as desk:
-        _told(key, desk.pend(key, by or _user(), Reason(code, reason), follow_up))
+        _told(key, desk.pend(key, who(by), Reason(code, reason), follow_up))
 
 
 @app.command()
 def resume(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
     """Pended to In Process; its reasons are resolved."""
     with _desk(database, channels) as desk:
-        _told(key, desk.resume(key, by or _user()))
+        _told(key, desk.resume(key, who(by)))
 
 
 @app.command()
 def tochange(key: Key, by: By = None, channels: ChannelFolder = None, database: Database = DEFAULT_DATABASE) -> None:
     """Pended to Changed; its reasons stay."""
     with _desk(database, channels) as desk:
-        _told(key, desk.tochange(key, by or _user()))
+        _told(key, desk.tochange(key, who(by)))
 
 
 @app.command()
@@ -219,7 +218,7 @@ def cancel(
 ) -> None:
     """To Cancelled, and the requester is told."""
     with _desk(database, channels) as desk:
-        _told(key, desk.cancel(key, by or _user(), reason))
+        _told(key, desk.cancel(key, who(by), reason))
 
 
 @app.command()
@@ -228,7 +227,7 @@ def unfinalize(
 ) -> None:
     """Approved or Denied to Changed, as a new version; what was approved holds until that is decided."""
     with _desk(database, channels) as desk:
-        _told(key, desk.unfinalize(key, by or _user(), reason))
+        _told(key, desk.unfinalize(key, who(by), reason))
 
 
 @app.command()
@@ -247,7 +246,7 @@ def extend(
     from hl7auth.domain.clock import iso_time
 
     with _desk(database, channels) as desk:
-        until = desk.extend(key, by or _user(), days, reason, most_days)
+        until = desk.extend(key, who(by), days, reason, most_days)
     typer.echo(f"{key}: due {iso_time(until)}")
 
 
@@ -293,10 +292,3 @@ def _number(text: str) -> Decimal | None:
     if not found.is_finite() or found <= 0:
         raise UserError(f"--quantity: '{text}' is no number above 0")
     return found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

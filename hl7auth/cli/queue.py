@@ -3,7 +3,6 @@
 Imports typer, cli.common, and inside the commands the store.
 """
 
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ from hl7auth.cli.common import (
     reading,
     show,
     table,
+    who,
     writing,
 )
 from hl7auth.errors import UserError
@@ -144,16 +144,6 @@ def _known(state: str | None) -> str | None:
     if state is not None and state not in tuple(States):
         raise UserError(f"unknown state '{state}' (known: {', '.join(States)})")
     return state
-
-
-def who(by: str | None) -> str:
-    """Who decides: the one that is named, else the user."""
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
 
 
 def _done(before: int, after: int) -> dict[str, str]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hl7auth.cli import message_search as asked
-from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, progress, show
-from hl7auth.cli.queue import By, who
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, progress, show, who
+from hl7auth.cli.queue import By
 from hl7auth.cli.replay_targets import connected, looker_for, replays, target_of
 from hl7auth.errors import UserError
 

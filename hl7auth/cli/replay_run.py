@@ -21,8 +21,9 @@ from hl7auth.cli.common import (
     progress,
     show,
     table,
+    who,
 )
-from hl7auth.cli.queue import By, who
+from hl7auth.cli.queue import By
 from hl7auth.cli.replay_targets import carrier_for, connected, replays
 from hl7auth.errors import UserError
 

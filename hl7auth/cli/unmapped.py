@@ -3,12 +3,11 @@
 Imports cli.channel_files, cli.common, flow, errors, and the store.
 """
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hl7auth.cli.channel_files import files_of, load
-from hl7auth.cli.common import reading, table, writing
+from hl7auth.cli.common import reading, table, who, writing
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def done(ids: list[int], by: str | None, database: str) -> Entry:
 
     with writing(database) as connection:
         for each in ids:
-            if not mark_done(connection, [each], by or _user(), now()):
+            if not mark_done(connection, [each], who(by), now()):
                 raise UserError(f"there is no unmapped value {each} that is not done")
     return {"done": [str(each) for each in ids]}
 
@@ -61,10 +60,3 @@ def _readable(folder: Path | None) -> "list[Channel]":
         except UserError:
             continue
     return found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
