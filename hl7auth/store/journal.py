@@ -89,7 +89,6 @@ class Journal:
             self._connection = None
 
     def _commit_again(self, plans: Sequence[Plan]) -> list[Outcome]:
-        self._in_doubt = []
         try:
             return self._commit(plans)
         except OperationalError as error:
@@ -98,6 +97,8 @@ class Journal:
             log("store.again", "a batch is tried again", level=logging.WARNING, messages=len(plans))
             self._forget()
             return self._commit(plans)
+        finally:
+            self._in_doubt = []  # not at the next begin: to free a batch takes time, of which a turn has none
 
     def _commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         self._file.require()
