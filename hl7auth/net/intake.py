@@ -97,6 +97,8 @@ class Intake:
         self.waiting_bytes = 0
         self.between: Callable[[], None] | None = None
         """Called between the messages of a batch, where something else must not wait for all of it."""
+        self.behind: Callable[[], None] | None = None
+        """Called when the replies of a batch have left, and others may have the turn."""
         self._committer = committer
         self._turn = turn
         self._waits_since: float | None = None
@@ -140,6 +142,8 @@ class Intake:
                 # a fault of ours with one connection takes no reply from the others
                 log("answer.failed", "a reply could not be sent", level=logging.ERROR, error=True,
                     message=outcome.plan.message_id)  # fmt: skip
+        if self.behind is not None:
+            self.behind()
 
     def _plan_batch(self) -> None:
         self._planning = None

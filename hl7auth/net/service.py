@@ -80,6 +80,7 @@ class Service:
         self._awaited = Awaited(reactor, Forwards(self._engine))
         self.ear.calls = (self.outgoing.wake, self._awaited.look_soon)
         self.intake = Intake(reactor, Waking(self._journal, self.outgoing, self._awaited), new_id, turn, self.board)
+        self.intake.behind = self._journal.tidy
         if worker is None:  # else the parent sends
             self.intake.between = self.outgoing.look
         self.outgoing.inward = Inward(self.intake, self._count)

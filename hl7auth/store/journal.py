@@ -25,6 +25,7 @@ from hl7auth.store.field_index import write_fields
 from hl7auth.store.forwards import write_relays
 from hl7auth.store.known import PARTY, KnownToBatch
 from hl7auth.store.links import Links
+from hl7auth.store.log import Log
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 _MESSAGE_COLUMNS = (
@@ -62,6 +63,7 @@ class Journal:
         self._connection: Connection | None = None
         self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
+        self._log = Log()
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The outcomes of the plans, in order, each durable, or `failed` where that could not be had. Never raises.
@@ -81,6 +83,11 @@ class Journal:
         if len(plans) == 1:
             return [failed(plans[0])]
         return [outcome for plan in plans for outcome in self.commit([plan])]
+
+    def tidy(self) -> None:
+        """Work of the store that no reply and no other writer has to wait for: for between two batches. Never raises."""
+        if self._connection is not None:
+            self._log.tidy(self._connection)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -122,6 +129,7 @@ class Journal:
                 self._beside(connection, outcomes)
             self._in_doubt = outcomes
         self._file.require()  # else it is nowhere, whatever SQLite says
+        self._log.messages += len(plans)
         return outcomes
 
     def _give_up(self, error: Exception, count: int) -> None:
