@@ -29,12 +29,12 @@ def work(index: bool) -> None:
     from benchmarks.template import TEMPLATE, message
     from hl7auth.flow import intake
     from hl7auth.flow.channel import find_channel
-    from hl7auth.store import journal
+    from hl7auth.store import journal, rows
     from hl7auth.store.database import open_database, upgrade
 
     if not index:
         vars(intake)["index_entries"] = lambda _: ()
-        vars(journal)["write_fields"] = lambda *_: None
+        vars(rows)["field_rows"] = lambda _: ()
     numbers, ids, at = itertools.count(), itertools.count(1), time.time_ns() // 1_000
     channel = find_channel("referral-intake")
     with TemporaryDirectory(prefix="hl7auth-turns-") as folder:

@@ -33,6 +33,9 @@ class Committer(Interface):
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The outcomes in order; durable when this returns."""
 
+    def decide_ahead(self, plans: Sequence[Plan]) -> None:
+        """Decides about what the next `commit` has, or begins with; again when there are more."""
+
 
 class Turn(Interface):
     """Who may commit, where several processes write to one database."""
@@ -187,6 +190,7 @@ class Intake:
         if self._waits_since is None:
             self._waits_since = now
         if now - self._waits_since < TURN_SECONDS:
+            self._committer.decide_ahead(plans)
             self._turn.when_free(self._flush_now)
             self._schedule(TURN_PAUSE)
             return None

@@ -35,6 +35,9 @@ from hl7auth.store.queue import Queue
 class Committer(Protocol):
     """What turns plans into outcomes: the store's journal."""
 
+    def decide_ahead(self, plans: Sequence[Plan], /) -> None:
+        """Decides before the turn."""
+
     def commit(self, plans: Sequence[Plan], /) -> list[Outcome]:
         """The outcomes in order; durable when this returns."""
 
@@ -54,6 +57,10 @@ class Waking:
         if self._awaited is not None:
             self._awaited.look_soon()
         return outcomes
+
+    def decide_ahead(self, plans: Sequence[Plan]) -> None:
+        """As the committer does."""
+        self._committer.decide_ahead(plans)
 
 
 class Outgoing:

@@ -22,11 +22,6 @@ _INSERT_ALL = (
 )
 
 
-def write_fields(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Indexes what was decided, in the transaction of the caller: one statement for the whole batch."""
-    write_rows(connection, [row for outcome in outcomes for row in _rows(outcome)])
-
-
 def write_rows(connection: Connection, rows: Sequence[Row]) -> None:
     """Adds to the index what it does not have."""
     rows = sorted(rows)  # in the order of the index, which is how it is written fastest
@@ -44,7 +39,8 @@ def decided_rows(message_id: int, statuses: Iterable[str], rules: Iterable[str])
     return sorted(rows)[:MOST_OF_MESSAGE]
 
 
-def _rows(outcome: Outcome) -> list[Row]:
+def field_rows(outcome: Outcome) -> list[Row]:
+    """What a message can be found by, of those that were decided."""
     plan = outcome.plan
     number = plan.message_id
     # where steps made something else of it, that is what it is known by: the names and numbers of this house

@@ -7,43 +7,21 @@ import logging
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
 
-import orjson
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from hl7auth.domain.intent import Change
 from hl7auth.errors import UserError
 from hl7auth.flow.decision import Disposition, Outcome, decide, failed
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.linked_decision import decide_linked, rows
-from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.observe import log
-from hl7auth.rules.check import finding_entry
 from hl7auth.store.database import KeptFile, connect, lock_writers
-from hl7auth.store.deliveries import write_deliveries
-from hl7auth.store.field_index import write_fields
-from hl7auth.store.forwards import write_relays
-from hl7auth.store.known import PARTY, KnownToBatch
+from hl7auth.store.known import KnownToBatch
 from hl7auth.store.links import Links
 from hl7auth.store.log import Log
-from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
-
-_MESSAGE_COLUMNS = (
-    "id", "channel", "received_at", "peer", "control_id", "digest", "message_type", "trigger_event", "version",
-    "sender", "facility", "disposition", "code", "duplicate_of", "raw", "accept_ack", "reply", "findings", "shaped",
-    "channel_version",
-)  # fmt: skip
-_VERSION_COLUMNS = (
-    "key", "version", "current", "status", "referral", "requester", "control_id", "message_id", "at", "rule",
-    "document",
-)  # fmt: skip
-
+from hl7auth.store.rows import Rows, write
 
 Beside = Callable[[Connection, Sequence[Outcome]], None]
-
-
-def _encode(value: object) -> str:
-    return orjson.dumps(value).decode()
 
 
 class Journal:
@@ -63,6 +41,7 @@ class Journal:
         self._connection: Connection | None = None
         self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
+        self._ahead: _Ahead | None = None
         self._log = Log()
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
@@ -84,8 +63,28 @@ class Journal:
             return [failed(plans[0])]
         return [outcome for plan in plans for outcome in self.commit([plan])]
 
+    def decide_ahead(self, plans: Sequence[Plan]) -> None:
+        """Decides while another process has the turn; again, when there are more plans behind these. Never raises.
+
+        A `commit` of the same takes it as it is, where the store has got nothing new that it depends on.
+        """
+        connection, new_id = self._connection, self._new_id
+        ahead = self._ahead if self._ahead is not None and self._ahead.begins(plans) else None
+        more = plans[len(ahead.outcomes) :] if ahead is not None else plans
+        if connection is None or new_id is None or not more or any([plan.link for plan in more]):
+            return
+        try:
+            connection.execution_options(reads_only=True)
+            with connection.begin():
+                ahead = ahead or _Ahead(connection)
+                ahead.add(more, new_id)
+            connection.execution_options(reads_only=False)
+            self._ahead = ahead
+        except Exception as error:
+            self._give_up(error, len(plans))
+
     def tidy(self) -> None:
-        """Work of the store that no reply and no other writer has to wait for: for between two batches. Never raises."""
+        """Work of the store that no reply and no other writer has to wait for. Never raises."""
         if self._connection is not None:
             self._log.tidy(self._connection)
 
@@ -116,20 +115,29 @@ class Journal:
             lock_writers(connection)
             if self._in_doubt and _is_stored(connection, self._in_doubt):
                 return self._in_doubt
-            if connection.dialect.name == "postgresql":
-                plans = _numbered_behind(connection, plans)
-            elif self._new_id is not None:
-                plans = _numbered_anew(connection, plans, self._new_id)
-            if any([plan.link for plan in plans]):
-                outcomes = _decided_with_links(connection, plans)
+            ahead, self._ahead = self._ahead, None
+            if ahead is not None and self._new_id is not None and ahead.begins(plans) and ahead.holds():
+                ahead.add(plans[len(ahead.outcomes) :], self._new_id)
+                ahead.rows.write(connection)
+                outcomes = ahead.outcomes
             else:
-                outcomes = _decided(connection, plans)
-                _write(connection, outcomes)
+                outcomes = self._decided_now(connection, plans)
             if self._beside is not None:
                 self._beside(connection, outcomes)
             self._in_doubt = outcomes
         self._file.require()  # else it is nowhere, whatever SQLite says
         self._log.messages += len(plans)
+        return outcomes
+
+    def _decided_now(self, connection: Connection, plans: Sequence[Plan]) -> list[Outcome]:
+        if connection.dialect.name == "postgresql":
+            plans = _numbered_behind(connection, plans)
+        elif self._new_id is not None:
+            plans = _numbered_anew(connection, plans, self._new_id)
+        if any([plan.link for plan in plans]):
+            return _decided_with_links(connection, plans)
+        outcomes = _decided(plans, KnownToBatch(connection))
+        write(connection, outcomes)
         return outcomes
 
     def _give_up(self, error: Exception, count: int) -> None:
@@ -138,10 +146,40 @@ class Journal:
         self._forget()
 
     def _forget(self) -> None:
+        self._ahead = None
         try:
             self.close()
         except SQLAlchemyError:
             self._connection = None
+
+
+class _Ahead:
+    """What was decided before the turn: the outcomes of some plans, with their rows."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.outcomes: list[Outcome] = []
+        self.rows = Rows()
+        self._plans: list[Plan] = []
+        self._connection = connection
+        self._known = KnownToBatch(connection)
+
+    def add(self, plans: Sequence[Plan], new_id: Callable[[], int]) -> None:
+        """Decides about more, under ids of this moment: who gets the turn next has lower ones, as a rule."""
+        if not plans:
+            return
+        found = _decided(_numbered(plans, new_id(), new_id), self._known)
+        self.rows.add(found)
+        self.outcomes += found
+        self._plans += plans
+
+    def begins(self, plans: Sequence[Plan]) -> bool:
+        """Are the first of these what was decided about?"""
+        pairs = zip(self._plans, plans, strict=False)
+        return len(self._plans) <= len(plans) and all([one is other for one, other in pairs])
+
+    def holds(self) -> bool:
+        """Within the turn: would the same be decided now, and in the order of the ids?"""
+        return _newest(self._connection) < self.outcomes[0].plan.message_id and self._known.still_so()
 
 
 def commit_within(
@@ -155,11 +193,11 @@ def commit_within(
         (numbered,) = _numbered_behind(connection, [planned])
     else:
         (numbered,) = _numbered_anew(connection, [planned], new_id)
-    (outcome,) = _decided(connection, [numbered])
+    (outcome,) = _decided([numbered], KnownToBatch(connection))
     if outcome.disposition is not Disposition.ACCEPTED:
         return outcome
     outcome = sends(outcome)
-    _write(connection, [outcome])
+    write(connection, [outcome])
     return outcome
 
 
@@ -210,12 +248,16 @@ _MOST_WAITED = 100_000
 """Ids asked for in vain, some 20 ms: a clock that was set back is not waited for."""
 
 
+def _newest(connection: Connection) -> int:
+    return connection.exec_driver_sql("SELECT max(id) FROM message").scalar() or 0
+
+
 def _numbered_anew(connection: Connection, plans: Sequence[Plan], new_id: Callable[[], int]) -> Sequence[Plan]:
     """The plans with ids behind all that are stored: their own, where nobody has stored a message since they got them.
 
     Another process may have stored some within this millisecond.
     """
-    newest = connection.exec_driver_sql("SELECT max(id) FROM message").scalar() or 0
+    newest = _newest(connection)
     if plans and plans[0].message_id > newest and _grow([plan.message_id for plan in plans]):
         return plans
     number = new_id()
@@ -241,8 +283,7 @@ def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> l
     return numbered
 
 
-def _decided(connection: Connection, plans: Sequence[Plan], links: Links | None = None) -> list[Outcome]:
-    known = KnownToBatch(connection)
+def _decided(plans: Sequence[Plan], known: KnownToBatch, links: Links | None = None) -> list[Outcome]:
     known.load(plans)
     outcomes = []
     for plan in plans:
@@ -257,8 +298,8 @@ def _decided_with_links(connection: Connection, plans: Sequence[Plan]) -> list[O
     links, outcomes = Links(connection), []
     for alone, run in groupby(plans, lambda plan: plan.link is not None and plan.link.alone):
         for some in ([each] for each in run) if alone else (list(run),):
-            found = _decided(connection, some, links)
-            _write(connection, [row for outcome in found for row in rows(outcome)])
+            found = _decided(some, KnownToBatch(connection), links)
+            write(connection, [row for outcome in found for row in rows(outcome)])
             links.write(found)
             outcomes += found
     return outcomes
@@ -285,66 +326,3 @@ def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
     except Exception:
         log("decide.failed", "a message could not be decided", level=logging.ERROR, error=True, message=plan.message_id)
         return failed(plan)
-
-
-def _write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    if not outcomes:
-        return
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    messages = [_message_row(outcome) for outcome in outcomes]
-    connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), messages)
-    write_fields(connection, outcomes)
-    write_deliveries(connection, [each for outcome in outcomes for each in _deliveries(outcome)])
-    shaped = [outcome for outcome in outcomes if outcome.plan.shaping is not None]
-    write_unmapped(connection, [each for outcome in shaped for each in _unmapped(outcome)])
-    if relays := [outcome for outcome in outcomes if outcome.relay is not None]:
-        write_relays(connection, relays)
-    changes = [(change, outcome) for outcome in outcomes for change in outcome.changes]
-    if not changes:
-        return
-    replaced = [(change.before.key, change.before.version) for change, _ in changes if change.before is not None]
-    # within a batch a version may be replaced before it was ever written: only the last one of a key is current
-    last = {change.record.key: change.record.version for change, _ in changes}
-    rows = [_version_row(change, outcome, last) for change, outcome in changes]
-    if replaced:
-        sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
-        connection.exec_driver_sql(sql, replaced)
-    connection.exec_driver_sql(_insert("authorization_version", _VERSION_COLUMNS, mark), rows)
-
-
-def _deliveries(outcome: Outcome) -> list[Delivery]:
-    file = outcome.plan.channel.file
-    return deliveries(outcome, file.destinations, file.routes, file.order_by)
-
-
-def _unmapped(outcome: Outcome) -> list[Lacking]:
-    """The codes of a message that tables lack; of one that came before they were counted then."""
-    plan = outcome.plan
-    if plan.shaping is None or outcome.disposition is Disposition.DUPLICATE:
-        return []
-    return lacking(plan.shaping.unmapped, plan.channel.name, plan.message_id, plan.received_at)
-
-
-def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
-
-
-def _message_row(outcome: Outcome) -> tuple[object, ...]:
-    plan, header = outcome.plan, outcome.plan.header
-    findings = _encode([finding_entry(finding) for finding in outcome.findings]) if outcome.findings else None
-    return (
-        plan.message_id, plan.channel.name, plan.received_at, plan.peer, header.control_id, plan.digest,
-        header.message_type, header.trigger_event, header.version, header.sending_application, header.sending_facility,
-        outcome.disposition, outcome.code, outcome.duplicate_of, plan.raw, outcome.accept_ack, outcome.reply, findings,
-        plan.shaping.raw if plan.shaping is not None else None,
-        plan.channel.version or None,
-    )  # fmt: skip
-
-
-def _version_row(change: Change, outcome: Outcome, last: dict[str, int]) -> tuple[object, ...]:
-    record = change.record
-    return (
-        record.key, record.version, int(last[record.key] == record.version), record.status, record.referral,
-        PARTY.join(record.requester), record.control_id, record.message_id, outcome.plan.received_at, change.rule,
-        _encode(record.document),
-    )  # fmt: skip

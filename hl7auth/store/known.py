@@ -41,6 +41,8 @@ class KnownToBatch:
         self._by_control: dict[str, set[str]] = defaultdict(set)
         self._used: set[tuple[str, str, str, str, str]] = set()
         self._forwards: dict[int, Forwarded] = {}
+        self._asked: list[tuple[str, tuple[object, ...], Sequence[Any]]] = []
+        self._by_heart = True
 
     def load(self, plans: Sequence[Plan]) -> None:
         """Asks for everything that these plans can touch."""
@@ -70,6 +72,16 @@ class KnownToBatch:
         granted = {key for record in requests for key in record.document.get("authorizations", [])}
         self._load_records("key", granted - self._records.keys())
 
+    def still_so(self) -> bool:
+        """Does the store answer all that it was asked as it did then? False too where that can not be told."""
+        ask = self._connection.exec_driver_sql
+        return self._by_heart and all(ask(sql, values).all() == rows for sql, values, rows in self._asked)
+
+    def _ask(self, sql: str, values: tuple[object, ...]) -> Sequence[Any]:
+        rows = self._connection.exec_driver_sql(sql, values).all()
+        self._asked.append((sql, values, rows))
+        return rows
+
     def _referrals_answered(self, plans: Sequence[Plan], asked: set[str]) -> set[str]:
         """The referrals of requests that answers name by MSA-2, and may name less exactly by RF1-6."""
         if not asked:
@@ -90,6 +102,7 @@ class KnownToBatch:
 
     def _in_their_words(self, plans: Sequence[Plan]) -> list[Plan]:
         """The plans, where answers to what was forwarded name what its sender sent: what they touch stands there."""
+        self._by_heart = False
         named = {plan.message_id: answered_id(plan) for plan in plans if plan.channel.returns}
         stored = read_forwards(self._connection, sorted({number for number in named.values() if number is not None}))
         self._forwards |= {each.message_id: each for each in stored}
@@ -120,6 +133,7 @@ class KnownToBatch:
         """The accepted message with this control id and content. Raises BodyFault where its replies are lost."""
         stored = self._stored.get((control_id, digest))
         if stored is not None and stored.message_id in self._sealed:
+            self._by_heart = False
             try:
                 bodies = sealed_bodies(self._connection, self._sealed[stored.message_id], stored.message_id)
             except BodyFault as fault:
@@ -133,6 +147,7 @@ class KnownToBatch:
         """True when an accepted message of this sender and event has this control id (only strict channels ask)."""
         if _identity(plan) in self._used:
             return True
+        self._by_heart = False
         sql = (
             "SELECT 1 FROM message WHERE control_id = {p} AND channel = {p} AND sender = {p} AND facility = {p}"
             " AND trigger_event = {p} AND disposition = 'accepted' LIMIT 1"
@@ -142,6 +157,7 @@ class KnownToBatch:
 
     def forward(self, message_id: int) -> Forwarded | None:
         """How it stands with a message, if it was forwarded."""
+        self._by_heart = False
         if message_id not in self._forwards:
             self._forwards |= {each.message_id: each for each in read_forwards(self._connection, [message_id])}
         return self._forwards.get(message_id)
@@ -191,7 +207,7 @@ class KnownToBatch:
             values = ([pair[0] for pair in wanted], [pair[1] for pair in wanted])
         elif not few:
             values = (orjson.dumps(wanted).decode(),)
-        for row in self._connection.exec_driver_sql(_same_message_sql(len(wanted) if few else 0, self._mark), values):
+        for row in self._ask(_same_message_sql(len(wanted) if few else 0, self._mark), values):
             self._stored.setdefault((row[0], row[1]), Stored(row[2], row[3], row[4]))
             if row[5] is not None:
                 self._sealed[row[2]] = row[5]
@@ -203,7 +219,7 @@ class KnownToBatch:
         few = len(keys) <= _MOST_PARAMETERS
         values: tuple[object, ...] = tuple(keys) if few else (orjson.dumps(keys).decode(),)
         sql = _records_sql(column, len(keys) if few else 0, self._mark)
-        for row in self._connection.exec_driver_sql(sql, (keys,) if self._mark == "%s" else values):
+        for row in self._ask(sql, (keys,) if self._mark == "%s" else values):
             if row[0] not in self._records:  # most are asked for by key, by referral and by control id
                 self._remember(read_record(row))
 

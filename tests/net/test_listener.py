@@ -310,7 +310,7 @@ def test_a_store_that_fails_is_said_and_the_same_message_is_taken_later(
     connection, transport = bench.open()
     with monkeypatch.context() as broken:
         broken.setattr(
-            "hl7auth.store.journal._write",
+            "hl7auth.store.journal.write",
             _raise(OperationalError("INSERT", {}, Exception("database or disk is full"))),
         )
         connection.dataReceived(frame(request("A")))

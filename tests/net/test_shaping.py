@@ -152,6 +152,9 @@ class Nothing:
     def commit(self, plans: Any) -> list[Any]:
         return list(plans)
 
+    def decide_ahead(self, plans: object) -> None:
+        """Nobody else has the turn."""
+
 
 def test_frames_come_to_the_intake_in_their_order_and_count_until_then(tmp_path: Path) -> None:
     path = tmp_path / "north.yaml"

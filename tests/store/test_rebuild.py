@@ -239,7 +239,7 @@ def test_no_room_for_the_rebuild_is_a_sentence(store: Store, monkeypatch: pytest
     def full(*_: object) -> None:
         raise OperationalError("INSERT", None, Exception("database or disk is full"))
 
-    monkeypatch.setattr(journals, "_write", full)
+    monkeypatch.setattr(journals, "write", full)
     with pytest.raises(UserError, match="is there room in the folder for temporary files"):
         rebuilt(store)
 
