@@ -26,10 +26,14 @@ from hl7auth.net.intake import Intake
 from hl7auth.net.refusals import Refusals
 from hl7auth.net.shaping import Held, Preparing
 from hl7auth.net.timers import Timers
-from hl7auth.net.transport import Wire
+from hl7auth.net.transport import Wire, sends_now
 from hl7auth.observe import log, now
 from hl7auth.steps.run import Shaped
 from hl7auth.wire.framing import Deframer, Frame, frame
+
+
+def _nowhere(_: bytes) -> None:
+    """Nobody is left to tell."""
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
@@ -46,7 +50,7 @@ class MllpConnection(Protocol):
         self._pending = 0
         self._refused = 0
         self._pauses: set[str] = set()
-        self._send_now: Callable[[], object] | None = None
+        self._send: Callable[[bytes], None] = _nowhere
         self._closing = False
         self._timers = Timers(factory.intake.reactor)
         self._blocks = blocks_of(self, factory, factory.channel) if factory.frames else None
@@ -58,8 +62,7 @@ class MllpConnection(Protocol):
             self._wire.abortConnection()
             return
         self._wire.setTcpNoDelay(True)
-        # sending at once spares a turn of the reactor; what does not fit, or fails, the transport meets again itself
-        self._send_now = getattr(self.transport, "doWrite", None)
+        self._send = sends_now(self.transport)
         self._wire.registerProducer(self, True)
         self._expect_message()
 
@@ -95,7 +98,7 @@ class MllpConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802, ARG002 - Twisted's name
         """What was received whole is still committed; there is only nobody left to tell."""
-        self._send_now = None  # there is no socket any more: to write to it would raise, in the middle of a commit
+        self._send = _nowhere  # there is no socket any more: to write to it would raise, in the middle of a commit
         self._timers.cancel_all()
         self._owner.intake.waiting_bytes -= self._held
         self._held = 0
@@ -115,9 +118,7 @@ class MllpConnection(Protocol):
         if self._blocks is not None:
             self._blocks.answered(outcome)
         elif replies:
-            self._wire.write(b"".join([frame(reply) for reply in replies]))
-            if self._send_now is not None and not self._closing:
-                self._send_now()
+            self._send(b"".join([frame(reply) for reply in replies]))
         if self._received:
             self._take()
         if self._closing:
@@ -125,9 +126,7 @@ class MllpConnection(Protocol):
 
     def write(self, data: bytes) -> None:
         """Sends blocks."""
-        self._wire.write(data)
-        if self._send_now is not None and not self._closing:
-            self._send_now()
+        self._send(data)
 
     def count(self, outcome: Outcome) -> None:
         """One more for the figures."""

@@ -3,6 +3,8 @@
 Imports the standard library only.
 """
 
+from collections.abc import Callable
+from typing import Any
 from typing import Protocol as Interface
 
 
@@ -29,3 +31,28 @@ class Wire(Interface):
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """Reads again."""
+
+
+def sends_now(transport: Any) -> Callable[[bytes], None]:
+    """Writes to a transport, and where it is one of plain TCP sends at once what the socket takes.
+
+    Twisted would wait for the reactor's next turn, which may come late, and tell the kernel twice what it waits for.
+    What does not fit, or fails, the transport meets again itself.
+    """
+    write: Callable[[bytes], None] = transport.write
+    send = getattr(transport, "writeSomeData", None)
+    if send is None:
+        return write
+
+    def send_now(data: bytes) -> None:
+        # while something waits to be sent, all that comes behind it has to wait too
+        if transport.dataBuffer or transport._tempDataBuffer or not transport.connected or transport.disconnecting:
+            write(data)
+            return
+        sent = send(data)
+        if sent.__class__ is not int:
+            write(data)
+        elif sent < len(data):
+            write(data[sent:])
+
+    return send_now
