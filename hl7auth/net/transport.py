@@ -1,11 +1,13 @@
 """What is asked of the transport of a connection.
 
-Imports the standard library only.
+Imports twisted only.
 """
 
 from collections.abc import Callable
 from typing import Any
 from typing import Protocol as Interface
+
+from twisted.internet.tcp import Connection
 
 
 class Wire(Interface):
@@ -40,9 +42,9 @@ def sends_now(transport: Any) -> Callable[[bytes], None]:
     What does not fit, or fails, the transport meets again itself.
     """
     write: Callable[[bytes], None] = transport.write
-    send = getattr(transport, "writeSomeData", None)
-    if send is None:
+    if not isinstance(transport, Connection):  # one of TLS would pass bytes on to the socket that it has not enciphered
         return write
+    send = transport.writeSomeData
 
     def send_now(data: bytes) -> None:
         # while something waits to be sent, all that comes behind it has to wait too
@@ -50,7 +52,7 @@ def sends_now(transport: Any) -> Callable[[bytes], None]:
             write(data)
             return
         sent = send(data)
-        if sent.__class__ is not int:
+        if not isinstance(sent, int):
             write(data)
         elif sent < len(data):
             write(data[sent:])
