@@ -1,4 +1,4 @@
-"""A decision of the desk as a message: composed for the request, committed as if it came, and sent by the reply route.
+"""A decision of the desk as a message: composed for the request, committed as if it came, and told the requester.
 
 Imports sqlalchemy, domain, flow, store and wire.
 """
@@ -8,18 +8,20 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection
 
 from hl7auth.domain.deciding import Decided, decision_text
-from hl7auth.domain.document import Document
 from hl7auth.domain.process import Missing, Needed
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan
-from hl7auth.flow.relay import Deferred, Relay
+from hl7auth.flow.relay import ANSWERED, DESK, OPEN, Deferred, Forwarded, Relay, Returned, Way
 from hl7auth.flow.replies import CONNECTION, choose
 from hl7auth.flow.reply import APPLICATION, encoded, reply_to
 from hl7auth.flow.returning import own_exchange
 from hl7auth.store.bodies import read_bodies
+from hl7auth.store.forwards import read_forwards
 from hl7auth.store.journal import commit_within
-from hl7auth.store.processes import Stored
+from hl7auth.store.processes import Stored, current_document
+from hl7auth.wire.message import parse
+from hl7auth.wire.rewrite import rewritten
 
 PEER = "desk/answer"
 """Where messages of the desk come from: like a destination, whose answers a channel takes whoever may send."""
@@ -40,33 +42,48 @@ def asking(
     return planned
 
 
-def commit(
-    connection: Connection, asked: Plan, document: Document, said: Decided, new_id: Callable[[], int]
-) -> Outcome:
-    """The decision, written with what it changes and its delivery. Raises Needed where the channel refuses it."""
+def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, new_id: Callable[[], int]) -> Outcome:
+    """The decision, written with what it changes and how it is told. Raises Needed where the channel refuses it."""
     assert asked.message is not None
     assert asked.intent is not None
+    document = current_document(connection, process.key)
     reply = reply_to(asked, APPLICATION)
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
-    outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked))
+    waiting = _waiting(connection, process.request_message_id)
+    outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))
     if outcome.disposition is not Disposition.ACCEPTED:
         found = [f"{each.path}: {each.text}" for each in outcome.findings if each.severity == "error"]
         raise Needed("the channel refuses the decision as a message: " + ("; ".join(found[:3]) or outcome.disposition))
     return outcome
 
 
-def _sent(outcome: Outcome, asked: Plan) -> Outcome:
-    """With its way to the requester, where the channel has another than the connection, which is answered long ago."""
-    replies = asked.channel.file.replies
+def _waiting(connection: Connection, request_id: int) -> Forwarded | None:
+    """The request, if its sender was not told anything yet, or only that it takes longer than a connection waits."""
+    found = read_forwards(connection, [request_id])
+    return next((each for each in found if each.destination == DESK and each.state == OPEN), None)
+
+
+def _sent(outcome: Outcome, asked: Plan, waiting: Forwarded | None) -> Outcome:
+    """With its way to the requester: the connection that waits for it, else another, where the channel has one."""
+    replies, channel = asked.channel.file.replies, asked.channel
     if replies is None or asked.message is None:
         return outcome
     status = next((change.record.status for change in outcome.changes), "")
     chosen = choose(replies, asked.message, status)
-    if chosen.to == CONNECTION:
-        return outcome
-    channel = asked.channel
-    raw = own_exchange(outcome.plan.raw)
-    return outcome._replace(
-        relay=Relay("rpa", chosen.to, Deferred(channel.full(chosen.to), channel.order_of(chosen.to), raw))
-    )
+    deferred = None
+    if chosen.to != CONNECTION:
+        raw = own_exchange(outcome.plan.raw)
+        deferred = Deferred(channel.full(chosen.to), channel.order_of(chosen.to), raw)
+    if waiting is None:
+        return outcome if deferred is None else outcome._replace(relay=Relay("rpa", chosen.to, deferred))
+    in_time = waiting.hold_until > outcome.plan.received_at
+    way = None if deferred is None else Way((), deferred.destination, deferred.order)
+    reply = _on_connection(outcome.plan.raw) if waiting.enhanced else outcome.plan.raw
+    returned = Returned(waiting.message_id, ANSWERED, reply, in_time, None, way, 0)
+    return outcome._replace(relay=Relay("rpa", chosen.to, None if in_time else deferred, returned=returned))
+
+
+def _on_connection(raw: bytes) -> bytes:
+    """An answer in enhanced mode that asks for no acknowledgement: whoever waits for it has it."""
+    return rewritten(parse(raw), {"MSH": {15: "NE", 16: "NE"}})

@@ -225,7 +225,7 @@ class Desk:
                 work(connection, process)
             said = self._filled(said, process)
             asked = asking(connection, process, self._channels, self._now(), self._new_id)
-            outcome = commit(connection, asked, current_document(connection, process.key), said, self._new_id)
+            outcome = commit(connection, process, asked, said, self._new_id)
             values: dict[str, Any] = {
                 "state": str(after), "decision": str(said.decision), "answer_message_id": outcome.plan.message_id,
                 "auth_number": said.number, "assigner": said.assigner,

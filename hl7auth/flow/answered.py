@@ -8,6 +8,7 @@ from hl7auth.flow.relay import ANSWERED, Forwarding, Returned, has_way
 from hl7auth.flow.replies import CONNECTION
 
 _BY = {"rpa": "the engine", "ack": "the engine, with an ACK"}
+_DESK = "the engine, when it is decided"
 
 
 def answered(outcome: Outcome) -> str | None:
@@ -18,7 +19,8 @@ def answered(outcome: Outcome) -> str | None:
     if relay.returned is not None:
         return f"brings back: {_returned(relay.returned)}"
     if relay.forward is not None:
-        return _forwarded(relay.forward, _name(outcome, relay.forward.to.destination), relay.to)
+        to = relay.forward.to
+        return _forwarded(relay.forward, _DESK if to is None else _name(outcome, to.destination), relay.to)
     if not relay.answer:
         return None
     asked = relay.deferred is not None or outcome.reply is not None or relay.hold is not None

@@ -302,12 +302,6 @@ Editions = Callable[[str], Edition]
 """Gives the edition of a profile by its name. Raises UserError for an unknown one."""
 
 
-def asked(channel: Channel) -> frozenset[str]:
-    """The destinations to which a channel forwards requests."""
-    replies = channel.file.replies
-    return frozenset(each.to for each in replies.forwards) if replies is not None else frozenset()
-
-
 def load_channel(path: Path, environment: Environment = NO_ENVIRONMENT, editions: Editions = edition_now) -> Channel:
     """One channel file, with values of the environment where it names them (`${PAYER_HOST}`).
 

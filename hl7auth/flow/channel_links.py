@@ -52,3 +52,15 @@ def _refuse_strangers(channel: "Channel", orders: Collection[str], names: Collec
             raise ConfigError(
                 f"{place(channel.path, 'replies')}: replies: unknown {what} '{name}' (known: {', '.join(known)})"
             )
+
+
+def asked(channel: "Channel") -> frozenset[str]:
+    """The destinations to which a channel forwards requests."""
+    replies = channel.file.replies
+    return frozenset(each.to for each in replies.forwards) if replies is not None else frozenset()
+
+
+def keeps_waiting(channel: "Channel") -> bool:
+    """May a connection wait for an answer: from elsewhere, or of the desk?"""
+    replies = channel.file.replies
+    return replies is not None and bool(replies.forwards or replies.decided_within_seconds)

@@ -50,6 +50,8 @@ def relayed(
     if not plan.handshake.application_due(True):
         return None, Relay(chosen.answer, CONNECTION), changes
     reply = reply_to(plan, APPLICATION)
+    if chosen.answer == "rpa" and replies.decided_within_seconds and now.waiting:
+        return None, _held(plan, intent, now, chosen, replies.decided_within_seconds), changes
     away = _is_away(plan, chosen.to)
     if chosen.answer == "ack":
         text = acknowledge(reply, "AA")
@@ -93,13 +95,10 @@ def _asks(plan: Plan, destination: str) -> bool:
 
 def _forwarded(plan: Plan, intent: Intent, now: Standing, chosen: Chosen, forward: Forward) -> Relay:
     channel, message = plan.channel, plan.message
-    replies = channel.file.replies
     assert message is not None
-    assert replies is not None
     accept, application = _MODES[forward.mode]
     raw = rewritten(message, {"MSH": {10: str(plan.message_id), 15: accept, 16: application}})
-    found = tuple(Way(statuses, channel.full(to), channel.order_of(to)) if to != CONNECTION
-                  else Way(statuses, "", channel.file.order_by) for statuses, to in ways(replies, message))  # fmt: skip
+    found = _ways(plan)
     wanted = plan.handshake.application
     within = forward.within_seconds if wanted != "NE" else 0
     forwarding = Forwarding(
@@ -115,6 +114,27 @@ def _forwarded(plan: Plan, intent: Intent, now: Standing, chosen: Chosen, forwar
     )
     hold = Hold(plan.message_id, within, has_way(found)) if within else None
     return Relay("forward", chosen.to, forward=forwarding, hold=hold)
+
+
+def _held(plan: Plan, intent: Intent, now: Standing, chosen: Chosen, seconds: float) -> Relay:
+    """The connection waits for the decision that is made here; when it takes too long, it is told what is so far."""
+    found, shake = _ways(plan), plan.handshake
+    late = encoded(plan, answer_text(plan, intent, now, reply_to(plan, APPLICATION), shake.modes))
+    forwarding = Forwarding(
+        plan.message_id, plan.channel.name, None, shake.application, shake.enhanced, found, seconds, late, None
+    )
+    hold = Hold(plan.message_id, seconds, has_way(found))
+    return Relay("rpa", chosen.to, forward=forwarding, hold=hold)
+
+
+def _ways(plan: Plan) -> tuple[Way, ...]:
+    """Where an answer may go that is still to come."""
+    channel, message = plan.channel, plan.message
+    assert message is not None
+    assert channel.file.replies is not None
+    return tuple(Way(statuses, channel.full(to), channel.order_of(to)) if to != CONNECTION
+                 else Way(statuses, "", channel.file.order_by)
+                 for statuses, to in ways(channel.file.replies, message))  # fmt: skip
 
 
 def _late(plan: Plan, intent: Intent, now: Standing, forward: Forward, *, way: bool) -> bytes | None:

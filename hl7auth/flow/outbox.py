@@ -126,7 +126,7 @@ def answering(outcome: Outcome) -> list[Delivery]:
     found: list[tuple[int, Deferred, Kind]] = []
     if relay.deferred is not None:
         found.append((plan.message_id, relay.deferred, Kind.REPLY))
-    if relay.forward is not None:
+    if relay.forward is not None and relay.forward.to is not None:
         found.append((plan.message_id, relay.forward.to, Kind.FORWARD))
     if relay.returned is not None and relay.returned.deferred is not None:
         found.append((relay.returned.message_id, relay.returned.deferred, Kind.REPLY))

@@ -20,6 +20,10 @@ OWN_EXCHANGE = ("AL", "NE")
 never answered by an application."""
 
 
+DESK = "desk"
+"""Stands for a destination where nobody else is asked: a request waits for the decision of rules or a person here."""
+
+
 class Deferred(NamedTuple):
     """An answer for a destination (`channel/name`), and what keeps its order there."""
 
@@ -37,18 +41,23 @@ class Way(NamedTuple):
 
 
 class Forwarding(NamedTuple):
-    """A request on its way to the payor. `wanted` is the condition of table 0155 under which its sender wants an
-    answer; `late` and `failed` are what it is told, when the time comes for that."""
+    """A request on its way to the payor; with no `to`, at the desk here. `wanted` is the condition of table 0155 under
+    which its sender wants an answer; `late` and `failed` are what it is told, when the time comes for that."""
 
     message_id: int
     channel: str
-    to: Deferred
+    to: Deferred | None
     wanted: str
     enhanced: bool
     ways: tuple[Way, ...]
     within: float
     late: bytes | None
     failed: bytes | None
+
+    @property
+    def destination(self) -> str:
+        """`channel/name`, or DESK."""
+        return DESK if self.to is None else self.to.destination
 
 
 class Forwarded(NamedTuple):

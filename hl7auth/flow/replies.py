@@ -80,12 +80,15 @@ class Replies(Strict):
     `acknowledgments`: as_asked, or for senders that do not say what they want (or not what they mean) original,
     enhanced (AL/AL) or a pair for MSH-15 and MSH-16 like AL/NE. `answer`: rpa (RPA or RRI from the store), ack (only an
     ACK) or forward (the payor's system answers). `to`: connection, a destination of this channel, or CHANNEL/NAME for
-    one of another. Original mode knows only the connection. `rules`: the first that fits says otherwise.
+    one of another. Original mode knows only the connection. `decided_within_seconds`: with `rpa`, so long a request
+    that is not decided waits on its connection for the decision of rules or of a person, before it is told that it
+    pends; 0 is never. `rules`: the first that fits says otherwise.
     """
 
     acknowledgments: str = "as_asked"
     answer: Answerer = "rpa"
     to: str = CONNECTION
+    decided_within_seconds: float = Field(0.0, ge=0, le=3_600)
     forward: Forward | None = None
     rules: tuple[ReplyRule, ...] = ()
 
@@ -105,6 +108,8 @@ class Replies(Strict):
         for answer, forward in asked:
             if answer == "forward" and forward is None and self.forward is None:
                 raise ValueError("answer is forward, and forward does not say where to")
+        if self.decided_within_seconds and all(answer not in ("rpa", None) for answer, _ in asked):
+            raise ValueError("decided_within_seconds is for answer: rpa, and no request is answered so")
         return self
 
     @property

@@ -56,7 +56,7 @@ def followed(outcome: "Outcome", known: Mapping[int, Forwarded]) -> dict[int, Fo
         hold_until = plan.received_at + int(new.within * 1_000_000) if new.within else 0
         return {
             new.message_id: Forwarded(
-                new.message_id, new.channel, new.to.destination, OPEN, plan.header.control_id, sender(plan), new.wanted,
+                new.message_id, new.channel, new.destination, OPEN, plan.header.control_id, sender(plan), new.wanted,
                 new.enhanced, new.ways, new.within, new.failed, hold_until, 0,
             )
         }  # fmt: skip

@@ -13,7 +13,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from hl7auth.flow.channel import Channel, asked
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_links import keeps_waiting
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, plan, refuse_frame
@@ -376,7 +377,7 @@ class MllpFactory(Factory):
 
     def _agree(self, channel: Channel) -> None:
         self.channel = channel
-        self._waits = self._waits or bool(asked(channel))
+        self._waits = self._waits or keeps_waiting(channel)
         agreed = channel.file.protocol
         self.links, self.frames = agreed.links, agreed.frames
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 from twisted.internet import defer
 
-from hl7auth.flow.channel import Channel, asked
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_links import asked, keeps_waiting
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.destination import Destination, full_name
 from hl7auth.flow.figures import DestinationFigures
@@ -138,7 +139,7 @@ class Outgoing:
                 self._clients[full].takes_later |= name in asked(channel)
 
     def _tend(self) -> None:
-        if any(asked(each) for each in self._answering.values()):
+        if any(keeps_waiting(each) for each in self._channels.values()):
             self._tending.start()
 
     def _add(self, channel: Channel, name: str) -> Dispatcher:

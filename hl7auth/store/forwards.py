@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from hl7auth.domain.authorization import Party
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.outbox import lanes
-from hl7auth.flow.relay import Forwarded, Forwarding, Returned, Way
+from hl7auth.flow.relay import DESK, Forwarded, Forwarding, Returned, Way
 from hl7auth.store.database import connect, lock_writers
 from hl7auth.store.deliveries import run, send_again
 from hl7auth.store.notices import notify
@@ -144,7 +144,7 @@ class Forwards:
         are to come. Only reads."""
         with self._reading() as connection:
             rows: Any = run(connection, "SELECT DISTINCT channel, destination FROM forward WHERE state = 'open'", ())
-            return sorted({row[1] for row in rows if row[0] in channels and row[1] not in known})
+            return sorted({row[1] for row in rows if row[0] in channels and row[1] not in (*known, DESK)})
 
     def abandon(self, destination: str, returned: Collection[str], now: int) -> int:
         """Closes the requests that nobody brings to a destination any more, and which nobody answers; answers to those
@@ -194,7 +194,7 @@ def _open(connection: Connection, outcome: Outcome, new: Forwarding) -> None:
     hold_until = _until(outcome.plan.received_at, new.within) if new.within else 0
     ways = orjson.dumps([list(each) for each in new.ways]).decode()
     values = (
-        new.message_id, new.channel, new.to.destination, new.wanted, int(new.enhanced),
+        new.message_id, new.channel, new.destination, new.wanted, int(new.enhanced),
         ways, int(new.within * 1_000_000), new.late, new.failed, hold_until, way.destination,
         orjson.dumps(lanes(outcome, way.order)).decode(),
     )  # fmt: skip

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, and_, cast, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, and_, cast, func, or_, select, text
 
 from hl7auth.errors import UserError
+from hl7auth.flow.relay import DESK
 from hl7auth.packs.format import Record
 from hl7auth.store.bodies import Bodies
 from hl7auth.store.delivery_table import IS_OPEN, delivery
-from hl7auth.store.forward_table import forward
+from hl7auth.store.forward_table import IS_OWED, forward
 from hl7auth.store.link_table import continuation, message_part
 from hl7auth.store.pack_table import KEPT, pack
 from hl7auth.store.schema import authorization_version as versions
@@ -94,7 +95,9 @@ def ids_to_seal(connection: Connection, day: Day) -> list[int]:
         ~_has_open_delivery(),
         ~_is_part_of_open(),
         # the reply of a forwarded request may still change: it comes from another, and may come again
-        ~select(forward.c.message_id).where(forward.c.message_id == message.c.id).exists(),
+        ~select(forward.c.message_id)
+        .where(forward.c.message_id == message.c.id, or_(forward.c.destination != DESK, text(IS_OWED)))
+        .exists(),
         ~select(versions.c.key).where(versions.c.message_id == message.c.id, *_is_open_request()).exists(),
     )
     return [row.id for row in connection.execute(query.order_by(message.c.id))]
