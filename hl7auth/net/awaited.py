@@ -50,6 +50,7 @@ class Awaited:
         self._reactor = reactor
         self._forwards = forwards
         self._waiting: dict[int, list[Waiter]] = {}
+        self._left: list[int] = []
         self._next: Timer | None = None
 
     def wait(self, hold: Hold, then: Then) -> Waiter:
@@ -61,19 +62,17 @@ class Awaited:
 
     def leave(self, waiters: Iterable[Waiter]) -> None:
         """A connection is gone; what it waited for goes another way, if there is one."""
-        gone = []
         for waiter in waiters:
             there = self._waiting.get(waiter.message_id, [])
             if waiter in there:
                 there.remove(waiter)
                 if not there:
                     del self._waiting[waiter.message_id]
-                    gone.append(waiter.message_id)
-        if gone:
-            try:
-                self._forwards.release(gone)
-            except SQLAlchemyError:
-                return  # then it takes as long as the connection might have
+                    self._left.append(waiter.message_id)
+        try:
+            self._release()
+        except SQLAlchemyError:  # somebody else is writing
+            self._schedule(PAUSE_SECONDS)
 
     def look_soon(self) -> None:
         """An answer may have been committed."""
@@ -88,6 +87,7 @@ class Awaited:
         if self._next is not None and self._next.active():
             self._next.cancel()
         self._waiting.clear()
+        self._left.clear()  # that then takes as long as a connection might have waited
         self._forwards.close()
 
     def _schedule(self, seconds: float) -> None:
@@ -97,6 +97,7 @@ class Awaited:
     def _look(self) -> None:
         self._next = None
         try:
+            self._release()
             self._answer()
             self._tell_late()
         except SQLAlchemyError:
@@ -106,8 +107,14 @@ class Awaited:
         self._next_look(POLL_SECONDS)
 
     def _next_look(self, seconds: float) -> None:
-        if self._waiting:
+        if self._waiting or self._left:
             self._schedule(seconds)
+
+    def _release(self) -> None:
+        """Of a message that came twice another connection may wait again by now."""
+        if gone := [number for number in self._left if number not in self._waiting]:
+            self._forwards.release(gone)
+        self._left.clear()
 
     def _answer(self) -> None:
         settled = self._forwards.settled(list(self._waiting)) if self._waiting else []
