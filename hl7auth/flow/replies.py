@@ -108,7 +108,7 @@ class Replies(Strict):
         for answer, forward in asked:
             if answer == "forward" and forward is None and self.forward is None:
                 raise ValueError("answer is forward, and forward does not say where to")
-        if self.decided_within_seconds and all(answer not in ("rpa", None) for answer, _ in asked):
+        if self.decided_within_seconds and all(answer != "rpa" for answer, _ in asked):
             raise ValueError("decided_within_seconds is for answer: rpa, and no request is answered so")
         return self
 

@@ -103,8 +103,9 @@ decisions:
   rules: rules/r.yaml
 replies:
   acknowledgments: AL/NE
-  answer: ack
+  answer: rpa
   to: payer
+  decided_within_seconds: 2.5
   forward:
     to: payer
     within_seconds: 5
@@ -216,8 +217,9 @@ def test_every_key_is_read(folder: Path) -> None:
         decisions=Decisions(rules="rules/r.yaml"),
         replies=Replies(
             acknowledgments="AL/NE",
-            answer="ack",
+            answer="rpa",
             to="payer",
+            decided_within_seconds=2.5,
             forward=Forward(
                 to="payer", within_seconds=5, mode="enhanced", answers_on="back", late="pended", failed="silent"
             ),

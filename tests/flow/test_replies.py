@@ -268,6 +268,7 @@ def test_answers_may_go_by_the_channel_of_another(tmp_path: Path) -> None:
         ("  to: nowhere\n", "unknown destination 'nowhere' (allowed: payer, drop)"),
         ("  to: south/nowhere\n", "unknown destination 'south/nowhere' (known: north/payer, north/drop, south/ehr"),
         ("  answer: forward\n", "answer is forward, and forward does not say where to"),
+        ("  answer: ack\n  decided_within_seconds: 5\n", "decided_within_seconds is for answer: rpa"),
         ("  rules: [{answer: forward}]\n", "answer is forward, and forward does not say where to"),
         ("  forward: {to: drop}\n", "unknown mllp destination 'drop' (allowed: payer)"),
         ("  forward: {to: payer, answers_on: west}\n", "unknown channel 'west' (known: north, south)"),
