@@ -1,5 +1,7 @@
-"""A request from its entry to its cancellation, over real sockets: decided by a rule and by a person, and used."""
+"""Requests over real sockets: one from its entry to its cancellation, decided by a rule and by a person, and used; and
+one whose sender waits for what a rule decides."""
 
+import base64
 import json
 import shutil
 import urllib.request
@@ -14,6 +16,7 @@ from tests.cli.inline import run
 from tests.outbox import Listener
 from tests.serving import Line, Serving
 
+PLAN_OF_CARE = b"Twelve weeks of therapy, twice a week."
 RULES = shipped("channels") / "referral-intake" / "rules" / "therapy.yaml"
 
 
@@ -48,6 +51,13 @@ class _Api:
         data = json.dumps(body).encode() if body else None
         return self._asked(urllib.request.Request(self._place + path, data, self._headers, method="POST"))
 
+    def content(self, path: str) -> bytes:
+        """The bytes of what is there."""
+        request = urllib.request.Request(self._place + path, headers=self._headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            found: bytes = answer.read()
+        return found
+
     def _asked(self, request: urllib.request.Request) -> Any:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
@@ -81,6 +91,10 @@ def test_pended_by_a_rule_approved_by_a_person_used_and_cancelled(tmp_path: Path
                 assert (event, aut.value(14)) == ("RPA^I08", "PE")
                 process = api.get("/requests/R1@EHR:NORTH/process")
                 assert (process["state"], process["versions"][0]["pends"][0]["code"]) == ("Pended", "DOC")
+                plan = base64.b64encode(PLAN_OF_CARE).decode()
+                given = {"name": "plan.txt", "media_type": "text/plain", "content": plan}
+                (paper,) = api.post("/requests/R1@EHR:NORTH/papers", documents=[given])["items"]
+                assert api.content(f"/papers/{paper['digest']}") == PLAN_OF_CARE
                 api.post("/requests/R1@EHR:NORTH/resume")
                 until = (today + timedelta(days=60)).isoformat()
                 api.post(
@@ -100,3 +114,16 @@ def test_pended_by_a_rule_approved_by_a_person_used_and_cancelled(tmp_path: Path
                 assert line.ask(_rqa("C2", "I11", "AUT||ACME||||PA1^ACME|||||||REHAB")) == "AA C2"
                 assert api.get("/authorizations/PA1@ACME")["status"] == "cancelled"
                 assert api.get("/requests/R1@EHR:NORTH/process")["state"] == "Cancelled"
+
+
+def test_what_a_rule_decides_in_time_is_the_reply_on_the_connection_that_asked(tmp_path: Path) -> None:
+    (tmp_path / "channels" / "rules").mkdir(parents=True)
+    shutil.copy(RULES, tmp_path / "channels" / "rules")
+    lines = "Story\ndecisions: {rules: rules/therapy.yaml}\nreplies: {decided_within_seconds: 20}"
+    with Serving(tmp_path, 1, title=lines) as engine, Line(engine.port) as line:
+        line.send(_rqa("C1", "I08", "AUT|GOLD|ACME||||||3|||||REHAB"))
+        message = parse(line.text().encode())
+        aut = message.first("AUT")
+        assert aut is not None
+        assert (message.header.event, aut.value(14)) == ("RPA^I08", "AP")
+        assert engine.rows("SELECT state, owed FROM forward") == [("answered", 0)]

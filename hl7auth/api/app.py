@@ -10,7 +10,18 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI
 
 from hl7auth import __version__
-from hl7auth.api import authorizations, bounds, charges, life, manual, messages, problems, record_routes
+from hl7auth.api import (
+    authorizations,
+    bounds,
+    charges,
+    life,
+    manual,
+    messages,
+    papers,
+    problems,
+    record_routes,
+    replays,
+)
 from hl7auth.api.operating import Operator
 from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
 from hl7auth.api.records import perform
@@ -20,7 +31,8 @@ health = APIRouter(tags=["service"])
 
 #: in this order: a key may have slashes, so what stands behind one comes before the key alone
 ROUTERS: tuple[APIRouter, ...] = (
-    health, life.router, record_routes.router, charges.router, manual.router, authorizations.router, messages.router,
+    health, life.router, record_routes.router, charges.router, manual.router, papers.router, authorizations.router,
+    messages.router, replays.router,
 )  # fmt: skip
 
 

@@ -2,28 +2,32 @@
 
 Imports fastapi, pydantic, api, desk and domain.
 
-What the table of moves does not have is a 409 that names what it has. A decision goes out as a message by itself.
+What the table of moves does not have is a 409 that names what it has. A decision goes out as a message by itself. A
+request that has another revision than `If-Match` says is left alone: 412.
 """
 
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
 
+from hl7auth.api.answers import answer
 from hl7auth.api.authorizations import visible
+from hl7auth.api.etag import IfMatch, IfNoneMatch, require_match, same, tag, unchanged
 from hl7auth.api.problems import Problem
 from hl7auth.api.record_shapes import Day, Free, Shape, Units, Word
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.enrolling import Enrolling
-from hl7auth.desk.life import Desk, Reason
+from hl7auth.desk.life import Desk, Reason, revision
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
 from hl7auth.domain.process import Forbidden, Needed, Overtaken
 from hl7auth.store.desk_figures import yearly_figures
+from hl7auth.store.processes import Stored
 from hl7auth.store.tokens import READ, WRITE, Caller
 
 router = APIRouter(tags=["decisions"])
@@ -81,50 +85,60 @@ class Extension(Shape):
     reason: Word
 
 
-@router.get("/requests/{key:path}/process", summary="How a request stands, and what may be done with it now")
-def read_process(state: Api, caller: Reader, key: Key) -> dict[str, Any]:
+@router.get(
+    "/requests/{key:path}/process",
+    summary="How a request stands, and what may be done with it now",
+    response_model=dict[str, Any],
+)
+def read_process(state: Api, caller: Reader, key: Key, if_none_match: IfNoneMatch = "") -> Response:
     """State, `links` to what is allowed, and the history, pend reasons and messages of each version."""
-    entry = _done(state, caller, key, lambda _desk: None)
+    found = _done(state, caller, key, lambda _desk: None)
     state.saw(caller.name, "request.process", key)
-    return entry
+    return unchanged(found.revision) if same(if_none_match, found.revision) else found.response
 
 
-@router.post("/requests/{key:path}/submit", summary="Entry or Changed to In Process")
-def submit(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
+@router.post("/requests/{key:path}/submit", summary="Entry or Changed to In Process", response_model=dict[str, Any])
+def submit(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
     """What the system said before is taken back, and pend reasons are resolved. Where the channel asks for enrollment,
     that is seen to: it may end in Denied, and where nobody answers `suspended` tells why it waits."""
-    _done(state, caller, key, lambda desk: desk.submit(key, caller.name))
+    _done(state, caller, key, lambda desk: desk.submit(key, caller.name), if_match)
     return _enrolled(state, caller, key)
 
 
-@router.post("/requests/{key:path}/retry", summary="Ask again for the enrollment of a request that is suspended")
-def retry(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
+@router.post(
+    "/requests/{key:path}/retry",
+    summary="Ask again for the enrollment of a request that is suspended",
+    response_model=dict[str, Any],
+)
+def retry(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
     """Nothing where it is not In Process, or its enrollment is known."""
-    _done(state, caller, key, lambda _desk: None)
+    _done(state, caller, key, lambda desk: desk.create(key, caller.name), if_match)
     return _enrolled(state, caller, key)
 
 
-@router.post("/requests/{key:path}/resume", summary="Pended to In Process")
-def resume(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
+@router.post("/requests/{key:path}/resume", summary="Pended to In Process", response_model=dict[str, Any])
+def resume(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
     """Its pend reasons are resolved."""
-    return _done(state, caller, key, lambda desk: desk.resume(key, caller.name))
+    return _done(state, caller, key, lambda desk: desk.resume(key, caller.name), if_match).response
 
 
-@router.post("/requests/{key:path}/tochange", summary="Pended to Changed")
-def tochange(state: Api, caller: Writer, key: Key) -> dict[str, Any]:
+@router.post("/requests/{key:path}/tochange", summary="Pended to Changed", response_model=dict[str, Any])
+def tochange(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
     """Its pend reasons stay."""
-    return _done(state, caller, key, lambda desk: desk.tochange(key, caller.name))
+    return _done(state, caller, key, lambda desk: desk.tochange(key, caller.name), if_match).response
 
 
-@router.post("/requests/{key:path}/pend", summary="In Process to Pended")
-def pend(state: Api, caller: Writer, key: Key, body: Pending) -> dict[str, Any]:
+@router.post("/requests/{key:path}/pend", summary="In Process to Pended", response_model=dict[str, Any])
+def pend(state: Api, caller: Writer, key: Key, body: Pending, if_match: IfMatch = "") -> Response:
     """The requester is told."""
     reason = Reason(body.code, body.reason)
-    return _done(state, caller, key, lambda desk: desk.pend(key, caller.name, reason, body.follow_up or ""))
+    return _done(
+        state, caller, key, lambda desk: desk.pend(key, caller.name, reason, body.follow_up or ""), if_match
+    ).response
 
 
-@router.post("/requests/{key:path}/approve", summary="In Process to Approved")
-def approve(state: Api, caller: Writer, key: Key, body: Approval) -> dict[str, Any]:
+@router.post("/requests/{key:path}/approve", summary="In Process to Approved", response_model=dict[str, Any])
+def approve(state: Api, caller: Writer, key: Key, body: Approval, if_match: IfMatch = "") -> Response:
     """The answer goes out by the reply route of the channel."""
     first, last = (None if day is None else date.fromisoformat(day) for day in (body.effective, body.expiration))
     if first and last and first > last:
@@ -133,32 +147,38 @@ def approve(state: Api, caller: Writer, key: Key, body: Approval) -> dict[str, A
     said = Decided(
         Decision(body.decision), body.number, body.assigner, first, last, units, body.unit, body.reason
     )  # fmt: skip
-    return _done(state, caller, key, lambda desk: desk.approve(key, caller.name, said))
+    return _done(state, caller, key, lambda desk: desk.approve(key, caller.name, said), if_match).response
 
 
-@router.post("/requests/{key:path}/deny", summary="Pended or In Process to Denied")
-def deny(state: Api, caller: Writer, key: Key, body: Denial) -> dict[str, Any]:
+@router.post("/requests/{key:path}/deny", summary="Pended or In Process to Denied", response_model=dict[str, Any])
+def deny(state: Api, caller: Writer, key: Key, body: Denial, if_match: IfMatch = "") -> Response:
     """400 without a fatal message."""
     fatal = None if body.fatal is None else Reason(body.fatal.code, body.fatal.text)
-    return _done(state, caller, key, lambda desk: desk.deny(key, caller.name, fatal))
+    return _done(state, caller, key, lambda desk: desk.deny(key, caller.name, fatal), if_match).response
 
 
-@router.post("/requests/{key:path}/cancel", summary="To Cancelled")
-def cancel(state: Api, caller: Writer, key: Key, body: Why) -> dict[str, Any]:
+@router.post("/requests/{key:path}/cancel", summary="To Cancelled", response_model=dict[str, Any])
+def cancel(state: Api, caller: Writer, key: Key, body: Why, if_match: IfMatch = "") -> Response:
     """The requester is told."""
-    return _done(state, caller, key, lambda desk: desk.cancel(key, caller.name, body.reason))
+    return _done(state, caller, key, lambda desk: desk.cancel(key, caller.name, body.reason), if_match).response
 
 
-@router.post("/requests/{key:path}/unfinalize", summary="Approved or Denied to Changed, as a new version")
-def unfinalize(state: Api, caller: Writer, key: Key, body: Why) -> dict[str, Any]:
+@router.post(
+    "/requests/{key:path}/unfinalize",
+    summary="Approved or Denied to Changed, as a new version",
+    response_model=dict[str, Any],
+)
+def unfinalize(state: Api, caller: Writer, key: Key, body: Why, if_match: IfMatch = "") -> Response:
     """400 without a reason. What was approved holds until the new version is decided."""
-    return _done(state, caller, key, lambda desk: desk.unfinalize(key, caller.name, body.reason))
+    return _done(state, caller, key, lambda desk: desk.unfinalize(key, caller.name, body.reason), if_match).response
 
 
-@router.post("/requests/{key:path}/extend", summary="More time for an open request")
-def extend(state: Api, caller: Writer, key: Key, body: Extension) -> dict[str, Any]:
+@router.post("/requests/{key:path}/extend", summary="More time for an open request", response_model=dict[str, Any])
+def extend(state: Api, caller: Writer, key: Key, body: Extension, if_match: IfMatch = "") -> Response:
     """Up to 14 days in all."""
-    return _done(state, caller, key, lambda desk: desk.extend(key, caller.name, body.days, body.reason))
+    return _done(
+        state, caller, key, lambda desk: desk.extend(key, caller.name, body.days, body.reason), if_match
+    ).response
 
 
 @router.get("/figures/{year}", summary="The yearly public figures")
@@ -171,26 +191,40 @@ def read_figures(state: Api, caller: Reader, year: Annotated[int, Path(ge=1970, 
         return yearly_figures(connection, year)
 
 
-def _enrolled(state: State, caller: Caller, key: str) -> dict[str, Any]:
+class _Done(NamedTuple):
+    revision: str
+    response: Response
+
+
+def _enrolled(state: State, caller: Caller, key: str) -> Response:
     """Who is asked for enrollment may take its time: nobody else waits for that."""
     settings = state.settings
     Enrolling(settings.engine, settings.channels, settings.new_id, settings.now).go_on(key, caller.name)
-    return _done(state, caller, key, lambda _desk: None)
+    return _done(state, caller, key, lambda _desk: None).response
 
 
-def _done(state: State, caller: Caller, key: str, work: Callable[[Desk], object]) -> dict[str, Any]:
-    """Does it, and tells how the request stands then."""
+def desk_of(state: State, if_match: str = "") -> Desk:
+    """A desk for requests of that revision, where one is named."""
     settings = state.settings
-    desk = Desk(settings.engine, settings.channels, settings.new_id, settings.now)
+
+    def guard(process: Stored) -> None:
+        require_match(if_match, revision(process))
+
+    return Desk(settings.engine, settings.channels, settings.new_id, settings.now, guard)
+
+
+def _done(state: State, caller: Caller, key: str, work: Callable[[Desk], object], if_match: str = "") -> _Done:
+    """Does it, and tells how the request stands then."""
     with state.reading() as connection:
         visible(connection, caller, key)
     with state.alone():
         try:
-            work(desk)
-            return desk.show(key)
+            work(desk_of(state, if_match))
+            entry = desk_of(state).show(key)
         except Forbidden as fault:
             raise Problem(409, str(fault), "forbidden-move", allowed=list(fault.allowed)) from None
         except Needed as fault:
             raise Problem(400, str(fault), "needed") from None
         except Overtaken as fault:
             raise Problem(409, str(fault), "overtaken") from None
+    return _Done(entry["revision"], answer(entry, {"ETag": tag(entry["revision"])}))

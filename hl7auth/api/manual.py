@@ -3,18 +3,16 @@
 Imports fastapi, pydantic, api, domain, flow and store.
 """
 
-import base64
-import binascii
-import hashlib
 import secrets
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Response
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field, model_validator
 from sqlalchemy import Connection
 
-from hl7auth.api.authorizations import nothing, visible
+from hl7auth.api.authorizations import visible
+from hl7auth.api.papers import Document, kept
 from hl7auth.api.problems import Problem, at, invalid
 from hl7auth.api.record_shapes import Day, Free, GivenCode, Shape, Units, Word
 from hl7auth.api.records import Failed, submit, units_of
@@ -24,32 +22,12 @@ from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, req
 from hl7auth.flow.intake import timestamp
 from hl7auth.store import audit, pages
 from hl7auth.store.balances import keys_of_number, refresh_one
-from hl7auth.store.papers import keep, paper, papers_of
-from hl7auth.store.tokens import READ, REQUEST, WRITE, Caller
+from hl7auth.store.tokens import REQUEST, WRITE, Caller
 
 router = APIRouter(tags=["by hand"])
 
-Reader = Annotated[Caller, Depends(require(READ))]
 Writer = Annotated[Caller, Depends(require(WRITE))]
 Requester = Annotated[Caller, Depends(require(REQUEST))]
-_MEDIA = r"^[A-Za-z0-9.+-]{1,60}/[A-Za-z0-9.+-]{1,60}$"
-
-
-class Document(Shape):
-    """The payor's letter, fax or screen, as base64."""
-
-    name: Word
-    media_type: Annotated[str, Field(pattern=_MEDIA)]
-    content: Annotated[str, Field(min_length=1), WithJsonSchema({"type": "string", "pattern": "^([A-Za-z0-9+/]{4})+$"})]
-
-    @field_validator("content")
-    @classmethod
-    def _is_base64(cls, value: str) -> str:
-        try:
-            base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError):
-            raise ValueError("is no base64") from None
-        return value
 
 
 class Member(Shape):
@@ -130,39 +108,14 @@ def ask(state: Api, caller: Requester, body: Request, response: Response) -> dic
     return _entered(state, caller, (f"?{referral}@{DESK}", request(entered, head), head), body.documents, response)
 
 
-@router.get("/authorizations/{key:path}/papers", summary="The papers of an authorization")
-def list_papers(state: Api, caller: Reader, key: Annotated[str, Path(min_length=1, max_length=300)]) -> dict[str, Any]:
-    """Without their content."""
-    with state.reading() as connection:
-        stored = visible(connection, caller, key)
-        found = papers_of(connection, stored)
-    state.saw(caller.name, "authorization.papers", stored)
-    return {"items": found}
-
-
-@router.get("/papers/{digest}", summary="One paper", response_class=Response)
-def read_paper(state: Api, caller: Reader, digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$")]) -> Response:
-    """Its bytes, to be saved and not shown: whoever entered it said what it is."""
-    with state.reading() as connection:
-        found = paper(connection, digest)
-        if found is None or not pages.may_see(connection, found.key, caller.sees):
-            raise nothing(digest)
-    state.saw(caller.name, "paper.read", found.key, paper=digest)
-    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-    return Response(found.content, media_type="application/octet-stream", headers=headers)
-
-
 def _entered(
     state: State, caller: Caller, made: tuple[str, bytes, Head], documents: list[Document], response: Response
 ) -> dict[str, Any]:
     """The papers first: what is in force is never without them. Then the message; both stand in the audit log."""
     key, raw, head = made
-    kept = [(each, base64.b64decode(each.content)) for each in documents]
 
     def file(connection: Connection) -> None:
-        for each, content in kept:
-            keep(connection, (_digest(key, content), each.name, each.media_type, key), content, state.now, caller.name)
-        detail = {"papers": [_paper(key, each, content) for each, content in kept], "control_id": head.control_id}
+        detail = {"papers": kept(connection, key, documents, caller.name, state.now), "control_id": head.control_id}
         audit.write(connection, caller.name, "authorization.manual", key, detail, state.now)
 
     state.write(file)
@@ -182,15 +135,6 @@ def _entered(
     assert found is not None
     response.headers["Location"] = f"/authorizations/{quote(key)}"
     return found[0]
-
-
-def _digest(key: str, content: bytes) -> str:
-    return hashlib.sha256(key.encode() + b"\0" + content).hexdigest()
-
-
-def _paper(key: str, document: Document, content: bytes) -> dict[str, Any]:
-    said = {"name": document.name, "media_type": document.media_type, "bytes": len(content)}
-    return {"digest": _digest(key, content), "sha256": hashlib.sha256(content).hexdigest()} | said
 
 
 def _asked_by(connection: Connection, caller: Caller, key: str) -> str:

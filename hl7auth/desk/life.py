@@ -50,15 +50,20 @@ def links(state: Process) -> list[str]:
 
 
 class Desk:
-    """Works on requests. `now` gives microseconds since 1970, `new_id` ids that grow. Thread-safe as its engine is."""
+    """Works on requests. `now` gives microseconds since 1970, `new_id` ids that grow. Thread-safe as its engine is.
+
+    `guard` is asked about a request before anything is done to it, in the same transaction; what it raises stops that.
+    """
 
     def __init__(
-        self, engine: Engine, channels: Mapping[str, Channel], new_id: Callable[[], int], now: Callable[[], int]
-    ) -> None:
+        self, engine: Engine, channels: Mapping[str, Channel], new_id: Callable[[], int], now: Callable[[], int],
+        guard: Callable[[Stored], None] | None = None,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._channels = channels
         self._new_id = new_id
         self._now = now
+        self._guard = guard
 
     def create(self, key: str, by: str) -> Process:
         """Begins the process of a request that is in the store; one that has begun stays as it is."""
@@ -255,8 +260,11 @@ class Desk:
     def _process(self, connection: Connection, key: str, by: str) -> Stored:
         """The version that is worked on; begun where it was not. Raises Missing."""
         stored, _ = find(connection, key)
-        process = processes.read_last(connection, stored)
-        return self._begun(connection, stored, by) if process is None else self._followed(connection, process)
+        last = processes.read_last(connection, stored)
+        process = self._begun(connection, stored, by) if last is None else self._followed(connection, last)
+        if self._guard is not None:
+            self._guard(process)
+        return process
 
     def _begun(self, connection: Connection, key: str, by: str) -> Stored:
         lock_writers(connection)
@@ -318,6 +326,11 @@ class Desk:
         return channel.file.clocks.agreed
 
 
+def revision(process: Stored) -> str:
+    """What is another one after every change of a request."""
+    return f"{process.version}.{process.row_version}"
+
+
 def _fitting(state: Process, events: Event | tuple[Event, ...]) -> Event:
     """The event that a state has for what is wanted, else the first: that is then forbidden."""
     if isinstance(events, Event):
@@ -337,6 +350,7 @@ def _entry(process: Stored, now: int) -> dict[str, Any]:
     return {
         "key": shown_key(process.key),
         "version": process.version,
+        "revision": revision(process),
         "state": str(process.state),
         "decision": process.decision or None,
         "x12": row.x12 if row else None,

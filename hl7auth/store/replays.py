@@ -233,16 +233,18 @@ def plan_entry(connection: Connection, row: Any) -> Entry:
     }
 
 
-def list_plans(connection: Connection, limit: int) -> list[Entry]:
-    """Plans, newest last, cut at the newest."""
+def list_plans(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:
+    """Plans, newest last, cut at the newest, or at the newest of those before one."""
     query = select(replay_plan).order_by(replay_plan.c.id.desc())
+    query = query if before is None else query.where(replay_plan.c.id < before)
     rows = connection.execute(query.limit(limit) if limit else query).all()
     return [plan_entry(connection, row) for row in reversed(rows)]
 
 
-def list_items(connection: Connection, plan: int, state: str | None, limit: int) -> list[Entry]:
-    """The messages of a plan in their order, in one state if wanted; the first so many."""
-    query = select(replay_item).where(replay_item.c.plan == plan).order_by(replay_item.c.number)
+def list_items(connection: Connection, plan: int, state: str | None, limit: int, after: int = -1) -> list[Entry]:
+    """The messages of a plan in their order behind a number, in one state if wanted; the first so many."""
+    query = select(replay_item).where(replay_item.c.plan == plan, replay_item.c.number > after)
+    query = query.order_by(replay_item.c.number)
     query = query.where(replay_item.c.state == state) if state is not None else query
     rows = connection.execute(query.limit(limit) if limit else query)
     return [item_entry(row) for row in rows]

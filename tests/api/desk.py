@@ -13,7 +13,14 @@ from hl7auth.api.app import create_app
 from hl7auth.api.state import Settings
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import plan
-from hl7auth.store import audit, balance_table, desk_table, process_table, tokens  # noqa: F401 - so that their tables are made
+from hl7auth.store import (  # noqa: F401 - so that their tables are made
+    audit,
+    balance_table,
+    desk_table,
+    process_table,
+    replay_table,
+    tokens,
+)
 from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
 from hl7auth.store.schema import metadata

@@ -51,3 +51,31 @@ def test_what_may_not_be_seen_is_not_there(desk: Desk, move: str) -> None:
     assert desk.ask("POST", f"/requests/{KEY}/{move}", headers=other).status_code == 404
     reader = desk.token("reader", "clinical.authorization.read")
     assert desk.ask("POST", f"/requests/{KEY}/{move}", headers=reader).status_code == 403
+
+
+def test_what_another_has_changed_meanwhile_is_left_alone(desk: Desk) -> None:
+    desk.send(samples()[0])
+    seen = desk.ask("GET", f"/requests/{KEY}/process")
+    known = seen.headers["ETag"]
+    assert desk.ask("GET", f"/requests/{KEY}/process", headers={"If-None-Match": known}).status_code == 304
+    moved = desk.ask("POST", f"/requests/{KEY}/submit", headers={"If-Match": known})
+    assert (moved.status_code, moved.headers["ETag"] == known) == (200, False)
+    late = desk.ask("POST", f"/requests/{KEY}/pend", json={"reason": "papers"}, headers={"If-Match": known})
+    assert (late.status_code, late.json()["type"]) == (412, "urn:hl7auth:changed")
+    assert desk.get(f"/requests/{KEY}/process")["state"] == "In Process"
+    now = desk.ask(
+        "POST", f"/requests/{KEY}/pend", json={"reason": "papers"}, headers={"If-Match": moved.headers["ETag"]}
+    )
+    assert (now.status_code, now.json()["state"]) == (200, "Pended")
+    known = now.headers["ETag"]
+    for move, body in (
+        ("resume", None),
+        ("tochange", None),
+        ("deny", {"fatal": {"text": "no"}}),
+        ("extend", {"days": 1, "reason": "x"}),
+    ):
+        stale = desk.ask(
+            "POST", f"/requests/{KEY}/{move}", headers={"If-Match": '"0.0"'}, **({"json": body} if body else {})
+        )
+        assert stale.status_code == 412, move
+    assert desk.ask("GET", f"/requests/{KEY}/process").headers["ETag"] == known
