@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import Field
@@ -22,7 +23,7 @@ from hl7auth.api.record_shapes import Day, Free, Shape, Units, Word
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.enrolling import Enrolling
-from hl7auth.desk.life import Desk, Reason, revision
+from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
 from hl7auth.domain.process import Forbidden, Needed, Overtaken
@@ -95,6 +96,26 @@ def read_process(state: Api, caller: Reader, key: Key, if_none_match: IfNoneMatc
     found = _done(state, caller, key, lambda _desk: None)
     state.saw(caller.name, "request.process", key)
     return unchanged(found.revision) if same(if_none_match, found.revision) else found.response
+
+
+@router.get("/requests/{key:path}/status", summary="The state of a request, and where each allowed move is asked for")
+def read_status(state: Api, caller: Reader, key: Key, response: Response) -> dict[str, Any]:
+    """One state at a time. Of `links` each is a move that is allowed now, with the path that it is posted to."""
+    with state.reading() as connection:
+        visible(connection, caller, key)
+    with state.alone():
+        process = desk_of(state).read(key, caller.name, lambda _connection, stored: stored)
+    state.saw(caller.name, "request.status", key)
+    response.headers["ETag"] = tag(revision(process))
+    return {
+        "key": key, "state": str(process.state), "version": process.version, "revision": revision(process),
+        "links": [_link(key, each) for each in links(process.state)],
+    }  # fmt: skip
+
+
+def _link(key: str, allowed: str) -> dict[str, str]:
+    move = allowed.rpartition(":")[2]
+    return {"rel": allowed, "method": "POST", "href": f"/requests/{quote(key, safe='@:')}/{move}"}
 
 
 @router.post("/requests/{key:path}/submit", summary="Entry or Changed to In Process", response_model=dict[str, Any])

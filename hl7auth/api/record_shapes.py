@@ -5,6 +5,7 @@ Imports pydantic, domain.entered and domain.units.
 A field that is not there keeps its value, null and the empty text clear it.
 """
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -70,6 +71,18 @@ class Access(Shape):
     role: Word
 
 
+def _distinct(some: Sequence[Access]) -> None:
+    """Raises ValueError where an access is there twice."""
+    if len({(each.idtype, each.providerid, each.role) for each in some}) < len(some):
+        raise ValueError("two accesses are the same")
+
+
+def _distinct_lines(lines: Sequence["Coded"]) -> None:
+    """Raises ValueError where a line is there twice."""
+    if len({line.authlinenumber for line in lines}) < len(lines):
+        raise ValueError("two lines have the same authlinenumber")
+
+
 class Window(Shape):
     """What authorizations and lines both say."""
 
@@ -97,6 +110,11 @@ class Line(Coded):
 
     access: Annotated[list[Access], Field(max_length=100)] = []
 
+    @model_validator(mode="after")
+    def _once(self) -> "Line":
+        _distinct(self.access)
+        return self
+
 
 class Record(Window):
     """A new authorization. `payor` is AUT-2.1, `assigner` who gave the number; `memberid` whom it is for."""
@@ -112,10 +130,9 @@ class Record(Window):
     membername: Word | None = None
 
     @model_validator(mode="after")
-    def _distinct(self) -> "Record":
-        numbers = [line.authlinenumber for line in self.lines]
-        if len(set(numbers)) < len(numbers):
-            raise ValueError("two lines have the same authlinenumber")
+    def _once(self) -> "Record":
+        _distinct_lines(self.lines)
+        _distinct(self.access)
         return self
 
 
@@ -153,6 +170,13 @@ class ActedLine(Acted, Coded):
 
     access: Annotated[list[ActedAccess], Field(max_length=100)] = []
 
+    @model_validator(mode="after")
+    def _once(self) -> "ActedLine":
+        _distinct(self.access)
+        if self.action == "d" and any(each.action != "d" for each in self.access):
+            raise ValueError("a line that is deleted takes its accesses along")
+        return self
+
 
 class Update(Window):
     """What is to be other."""
@@ -161,6 +185,12 @@ class Update(Window):
     authdecision: Word | None = None
     access: Annotated[list[ActedAccess], Field(max_length=100)] = []
     lines: Annotated[list[ActedLine], Field(max_length=200)] = []
+
+    @model_validator(mode="after")
+    def _once(self) -> "Update":
+        _distinct_lines(self.lines)
+        _distinct(self.access)
+        return self
 
     @model_validator(mode="before")
     @classmethod

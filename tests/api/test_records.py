@@ -1,11 +1,17 @@
-"""Each sentence about `/authorization`: create, update, delete, and the operations that tell how they stand."""
+"""Each sentence about `/authorization`: create, update, delete, and the operations that tell how they stand.
 
+Tests whose names are sentences are those of the page that describes these calls; the others are what it leaves open.
+"""
+
+import copy
 import time
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from hl7auth.api.app import create_app
 from hl7auth.api.records import perform
 from hl7auth.store import operations
 from hl7auth.store.tokens import READ, WRITE
@@ -51,7 +57,31 @@ def record(desk: Desk, number: str = "A100") -> Any:
     return desk.get(f"/authorization?authnumber={number}")
 
 
-def test_create_with_lines_and_accesses(desk: Desk) -> None:
+#: the page's own sample with values in it: the two mistakes of its JSON mended, the misspelled name left as it stands
+SAMPLE_UPDATE: dict[str, Any] = {
+    "authtype": "INPATIENT",
+    "authdecision": "DE",
+    "access": [{"idtype": "NPI", "providerid": "5", "role": "reviewing", "record_action": "n"}],
+    "lines": [
+        {
+            "authlinenumber": "1", "dosstart": "2026-06-01", "dosend": "2026-06-30", "hcpcs": "97112",
+            "record_action": "m",
+            "access": [{"idtype": "NPI", "providerid": "6", "role": "servicing", "action_record": "n"}],
+        }
+    ],
+}  # fmt: skip
+CALLS: tuple[tuple[str, str, Any], ...] = (
+    ("POST", "/authorization", NEW),
+    ("PATCH", "/authorization?authnumber=A100", SAMPLE_UPDATE),
+    ("DELETE", "/authorization?authnumber=A100", None),
+)
+
+
+def call(desk: Desk, method: str, path: str, body: Any, **more: Any) -> Response:
+    return desk.ask(method, path, **({} if body is None else {"json": body}), **more)
+
+
+def test_create_a_new_authorization_record_with_associated_lines_and_access_records(desk: Desk) -> None:
     done = create(desk)
     assert (done["status"], done["result"]) == ("Succeeded", {"authorization": "A100@UNKNOWN", "created": True})
     found = record(desk)
@@ -64,7 +94,7 @@ def test_create_with_lines_and_accesses(desk: Desk) -> None:
     assert desk.get("/authorizations/A100@UNKNOWN/history")["items"][0]["by"]
 
 
-def test_an_existing_match_is_not_created(desk: Desk) -> None:
+def test_if_there_is_an_existing_data_match_the_record_is_not_created(desk: Desk) -> None:
     create(desk)
     done = create(desk, authdecision="DE")
     assert (done["status"], done["result"]["created"]) == ("Succeeded", False)
@@ -74,9 +104,73 @@ def test_an_existing_match_is_not_created(desk: Desk) -> None:
     assert create(desk, authnumber="PA1", assigner="ANOTHER")["result"]["created"] is True
 
 
-def test_all_names_are_lowercase(desk: Desk) -> None:
+def test_all_field_names_must_be_lowercase(desk: Desk) -> None:
     refused = is_problem(desk.ask("POST", "/authorization", json=NEW | {"AuthType": "X"}), 400)
     assert refused["errors"] == [{"path": "/AuthType", "text": "there is no such field"}]
+
+
+def test_no_field_name_of_a_child_or_of_an_update_may_be_upper_case(desk: Desk) -> None:
+    line = NEW["lines"][0]
+    for body, path in (
+        (NEW | {"lines": [line | {"DosStart": "2026-05-01"}]}, "/lines/0/DosStart"),
+        (NEW | {"lines": [line | {"access": [NEW["access"][0] | {"IdType": "NPI"}]}]}, "/lines/0/access/0/IdType"),
+        (NEW | {"access": [{"idtype": "NPI", "PROVIDERID": "1", "role": "x"}]}, "/access/0/PROVIDERID"),
+    ):
+        refused = is_problem(desk.ask("POST", "/authorization", json=body), 400)
+        assert {"path": path, "text": "there is no such field"} in refused["errors"]
+    refused = is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", json={"AuthType": "X"}), 400)
+    assert refused["errors"] == [{"path": "/AuthType", "text": "there is no such field"}]
+
+
+def test_the_authorization_data_is_a_json_object_in_the_body_of_the_request(desk: Desk) -> None:
+    headers = {"Content-Type": "application/json"}
+    for body in ('"A100"', "[]", "null", "7", "", '{"authnumber": "A100", lines: []}'):
+        is_problem(desk.ask("POST", "/authorization", content=body, headers=headers), 400)
+        is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", content=body, headers=headers), 400)
+    refused = is_problem(desk.ask("POST", "/authorization?authnumber=A100", json=NEW), 400)
+    assert [each["path"] for each in refused["errors"]] == ["query/authnumber"]
+
+
+def test_required_key_fields_are_required(desk: Desk) -> None:
+    children = ("access/0/idtype", "access/0/providerid", "access/0/role")
+    below = ("lines/0/authlinenumber", *(f"lines/0/{each}" for each in children))
+    for path in ("authnumber", "authtype", "authdecision", *children, *below):
+        body = copy.deepcopy(NEW)
+        *way, name = [int(each) if each.isdigit() else each for each in path.split("/")]
+        place: Any = body
+        for each in way:
+            place = place[each]
+        del place[name]
+        refused = is_problem(desk.ask("POST", "/authorization", json=body), 400)
+        assert {"path": f"/{path}", "text": "is required"} in refused["errors"]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CALLS)
+def test_when_the_call_is_accepted_it_returns_an_operations_url_that_tracks_the_status_of_the_request(
+    desk: Desk, method: str, path: str, body: Any
+) -> None:
+    if method != "POST":
+        create(desk)
+    answer = call(desk, method, path, body)
+    assert answer.status_code == 202
+    operation = answer.json()["operation"]
+    assert answer.headers["operation-location"] == f"http://testserver/operation/{operation}"
+    done = ended(desk, answer)
+    assert (done["id"], done["status"]) == (operation, "Succeeded")
+    assert done["kind"] == "authorization." + {"POST": "create", "PATCH": "update", "DELETE": "delete"}[method]
+
+
+def test_an_operation_is_not_started_then_running_and_then_at_its_end(desk: Desk) -> None:
+    desk.app.state.operator.close()  # nobody works: what is taken on waits
+    answer = desk.ask("POST", "/authorization", json=NEW)
+    location = answer.headers["operation-location"].removeprefix("http://testserver")
+    waiting = desk.ask("GET", location)
+    assert (waiting.json()["status"], waiting.headers["retry-after"]) == ("NotStarted", "1")
+    with desk.engine.begin() as connection:
+        operations.begin(connection, answer.json()["operation"])
+    assert desk.get(location)["status"] == "Running"
+    with TestClient(create_app(desk.settings)):  # the service is there again, and works on what was left
+        assert ended(desk, answer)["status"] == "Succeeded"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +185,8 @@ def test_all_names_are_lowercase(desk: Desk) -> None:
         ({"dosstart": "2026-02-02", "dosend": "2026-02-01"}, ""),
         ({"access": [{"idtype": "NPI", "providerid": "1"}]}, "/access/0/role"),
         ({"lines": [{"authlinenumber": "1"}] * 2}, ""),
+        ({"access": NEW["access"] * 2}, ""),
+        ({"lines": [{"authlinenumber": "1", "access": NEW["access"] * 2}]}, "/lines/0"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_place(desk: Desk, more: dict[str, Any], path: str) -> None:
@@ -98,7 +194,7 @@ def test_what_is_wrong_is_named_by_its_place(desk: Desk, more: dict[str, Any], p
     assert path in [each["path"] for each in refused["errors"]]
 
 
-def test_a_sparse_update_changes_what_it_says(desk: Desk) -> None:
+def test_this_is_a_sparse_update_only_fields_being_changed_need_to_be_included(desk: Desk) -> None:
     create(desk, dosstart="2026-05-01", units="10", unittype="visits")
     patch(desk, {"units": 12.5})
     found = record(desk)
@@ -111,7 +207,7 @@ def test_a_sparse_update_changes_what_it_says(desk: Desk) -> None:
     assert desk.get("/authorizations/A100@UNKNOWN")["status"] == "denied"
 
 
-def test_children_are_new_modified_or_deleted(desk: Desk) -> None:
+def test_update_an_authorization_record_with_associated_lines_and_access_records(desk: Desk) -> None:
     create(desk)
     lines = [
         {"authlinenumber": "1", "dosend": "2026-06-30", "record_action": "m",
@@ -131,6 +227,72 @@ def test_children_are_new_modified_or_deleted(desk: Desk) -> None:
     assert [line["authlinenumber"] for line in record(desk)["lines"]] == ["1"]
 
 
+def test_the_sample_of_an_update_does_what_it_says(desk: Desk) -> None:
+    create(desk)
+    done = patch(desk, SAMPLE_UPDATE)
+    assert (done["status"], done["result"]["warnings"]) == (
+        "Succeeded", ["/lines/0/access/0/action_record: read as record_action"],
+    )  # fmt: skip
+    found = record(desk)
+    assert (found["authtype"], found["authdecision"]) == ("INPATIENT", "DE")
+    assert [each["providerid"] for each in found["access"]] == ["1", "5"]
+    (line,) = found["lines"]
+    assert (line["hcpcs"], line["dosstart"], line["dosend"]) == ("97112", "2026-06-01", "2026-06-30")
+    assert [each["providerid"] for each in line["access"]] == ["2", "6"]
+
+
+def test_the_lookup_keys_of_the_record_to_update_or_delete_are_in_the_query_parameters(desk: Desk) -> None:
+    create(desk)
+    create(desk, authnumber="A200")
+    for method, path, body in (("PATCH", "/authorization", SAMPLE_UPDATE), ("DELETE", "/authorization", None)):
+        refused = is_problem(call(desk, method, path, body), 400)
+        assert refused["errors"] == [{"path": "query/authnumber", "text": "is required"}]
+    refused = is_problem(desk.ask("PATCH", "/authorization?authnumber=A200", json={"authnumber": "A100"}), 400)
+    assert refused["errors"] == [{"path": "/authnumber", "text": "there is no such field"}]
+    patch(desk, {"authdecision": "DE"}, "A200")
+    assert (record(desk)["authdecision"], record(desk, "A200")["authdecision"]) == ("AP", "DE")
+    ended(desk, desk.ask("DELETE", "/authorization?authnumber=A200"))
+    is_problem(desk.ask("GET", "/authorization?authnumber=A200"), 404)
+    assert record(desk)["authdecision"] == "AP"
+
+
+def test_any_child_records_being_updated_must_include_a_record_action(desk: Desk) -> None:
+    bodies: tuple[Any, ...] = (
+        {"lines": [{"authlinenumber": "1"}]},
+        {"access": [NEW["access"][0]]},
+        {"lines": [{"authlinenumber": "1", "record_action": "m", "access": [NEW["access"][0]]}]},
+    )
+    for body in bodies:
+        refused = is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", json=body), 400)
+        assert "record_action is required" in refused["errors"][0]["text"]
+
+
+def test_child_records_must_also_include_the_appropriate_necessary_keys(desk: Desk) -> None:
+    below = {"record_action": "m", "idtype": "NPI", "providerid": "2"}
+    cases: tuple[tuple[Any, str], ...] = (
+        ({"lines": [{"record_action": "m", "hcpcs": "97110"}]}, "/lines/0/authlinenumber"),
+        ({"access": [{"record_action": "n", "providerid": "1", "role": "x"}]}, "/access/0/idtype"),
+        ({"access": [{"record_action": "d", "idtype": "NPI", "role": "x"}]}, "/access/0/providerid"),
+        ({"lines": [{"authlinenumber": "1", "record_action": "m", "access": [below]}]}, "/lines/0/access/0/role"),
+    )
+    for body, path in cases:
+        refused = is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", json=body), 400)
+        assert {"path": path, "text": "is required"} in refused["errors"]
+
+
+def test_an_update_says_one_thing_of_each_child(desk: Desk) -> None:
+    new = {"authlinenumber": "2", "record_action": "n"}
+    gone = {"authlinenumber": "1", "record_action": "d", "access": [NEW["access"][0] | {"record_action": "n"}]}
+    cases: tuple[tuple[Any, str], ...] = (
+        ({"lines": [new, new]}, "two lines have the same authlinenumber"),
+        ({"access": [NEW["access"][0] | {"record_action": each} for each in "nd"]}, "two accesses are the same"),
+        ({"lines": [gone]}, "a line that is deleted takes its accesses along"),
+    )
+    for body, text in cases:
+        refused = is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", json=body), 400)
+        assert refused["errors"][0]["text"] == text
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -141,7 +303,7 @@ def test_children_are_new_modified_or_deleted(desk: Desk) -> None:
         ({"access": [NEW["access"][0] | {"role": "other", "record_action": "d"}]}, "/access/0: is not there"),
     ],
 )
-def test_all_or_nothing(desk: Desk, body: dict[str, Any], text: str) -> None:
+def test_an_update_is_done_as_a_whole_or_not_at_all(desk: Desk, body: dict[str, Any], text: str) -> None:
     create(desk)
     before = record(desk)
     done = patch(desk, body | {"authdecision": "DE"})
@@ -149,7 +311,7 @@ def test_all_or_nothing(desk: Desk, body: dict[str, Any], text: str) -> None:
     assert record(desk) == before
 
 
-def test_the_misspelled_action_is_taken_with_a_warning(desk: Desk) -> None:
+def test_the_action_record_of_the_sample_is_taken_for_record_action_with_a_warning(desk: Desk) -> None:
     create(desk)
     done = patch(desk, {"lines": [{"authlinenumber": "2", "hcpcs": "97112", "action_record": "n"}]})
     assert done["result"]["warnings"] == ["/lines/0/action_record: read as record_action"]
@@ -159,7 +321,7 @@ def test_the_misspelled_action_is_taken_with_a_warning(desk: Desk) -> None:
         is_problem(desk.ask("PATCH", "/authorization?authnumber=A100", json={"lines": [line]}), 400)
 
 
-def test_delete_takes_the_children_along(desk: Desk) -> None:
+def test_delete_an_authorization_record_and_all_associated_child_records(desk: Desk) -> None:
     create(desk)
     done = ended(desk, desk.ask("DELETE", "/authorization?authnumber=A100"))
     assert done["status"] == "Succeeded"
@@ -169,7 +331,7 @@ def test_delete_takes_the_children_along(desk: Desk) -> None:
     assert record(desk)["access"] == []
 
 
-def test_an_unknown_number_fails_in_the_operation(desk: Desk) -> None:
+def test_an_unknown_number_fails_in_the_operation_and_not_in_the_call(desk: Desk) -> None:
     for answer in (desk.ask("DELETE", "/authorization?authnumber=NO"),
                    desk.ask("PATCH", "/authorization?authnumber=NO", json={})):  # fmt: skip
         done = ended(desk, answer)
