@@ -6,7 +6,8 @@ What the table of moves does not have is a 409 that names what it has. A decisio
 request that has another revision than `If-Match` says is left alone: 412.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
@@ -104,7 +105,7 @@ def read_status(state: Api, caller: Reader, key: Key, response: Response) -> dic
     with state.reading() as connection:
         visible(connection, caller, key)
     with state.alone():
-        process = desk_of(state).read(key, caller.name, lambda _connection, stored: stored)
+        process = desk_of(state).read(key, "system", lambda _connection, stored: stored)
     state.saw(caller.name, "request.status", key)
     response.headers["ETag"] = tag(revision(process))
     return {
@@ -212,6 +213,21 @@ def read_figures(state: Api, caller: Reader, year: Annotated[int, Path(ge=1970, 
         return yearly_figures(connection, year)
 
 
+@contextmanager
+def _problems() -> Iterator[None]:
+    """What the desk refuses, as answers. `allowed` are the words of paths: what nobody can ask for is not in them."""
+    try:
+        yield
+    except Forbidden as fault:
+        may = [each.rpartition(":")[2] for each in links(fault.state)]
+        said = f"a request that is {fault.state} can not be moved so; allowed now: {', '.join(may) or 'nothing'}"
+        raise Problem(409, said, "forbidden-move", allowed=may) from None
+    except Needed as fault:
+        raise Problem(400, str(fault), "needed") from None
+    except Overtaken as fault:
+        raise Problem(409, str(fault), "overtaken") from None
+
+
 class _Done(NamedTuple):
     revision: str
     response: Response
@@ -238,14 +254,7 @@ def _done(state: State, caller: Caller, key: str, work: Callable[[Desk], object]
     """Does it, and tells how the request stands then."""
     with state.reading() as connection:
         visible(connection, caller, key)
-    with state.alone():
-        try:
-            work(desk_of(state, if_match))
-            entry = desk_of(state).show(key)
-        except Forbidden as fault:
-            raise Problem(409, str(fault), "forbidden-move", allowed=list(fault.allowed)) from None
-        except Needed as fault:
-            raise Problem(400, str(fault), "needed") from None
-        except Overtaken as fault:
-            raise Problem(409, str(fault), "overtaken") from None
+    with state.alone(), _problems():
+        work(desk_of(state, if_match))
+        entry = desk_of(state).show(key)
     return _Done(entry["revision"], answer(entry, {"ETag": tag(entry["revision"])}))

@@ -11,12 +11,16 @@ from httpx2 import Response
 
 from hl7auth.api.app import create_app
 from hl7auth.api.state import Settings
+from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
+from hl7auth.flow.decisions import Decisions
+from hl7auth.flow.enrollment import Enrollment
 from hl7auth.flow.intake import plan
 from hl7auth.store import (  # noqa: F401 - so that their tables are made
     audit,
     balance_table,
     desk_table,
+    enrollment_table,
     process_table,
     replay_table,
     tokens,
@@ -33,13 +37,13 @@ START = 1_778_407_200_000_000
 class Desk:
     """A store, its API, and an administrator who asks it."""
 
-    def __init__(self, folder: Path, **more: Any) -> None:
+    def __init__(self, folder: Path, channel: Channel | None = None, **more: Any) -> None:
         self.url = f"sqlite:///{folder / 'store.db'}"
         self.engine = open_database(self.url)
         metadata.create_all(self.engine)
         self.time = START
         ids = itertools.count(1)
-        channel = shipped_channel()
+        self.channel = channel = channel or shipped_channel()
         self.settings = Settings(
             self.engine, {channel.name: channel}, now=lambda: self.time, new_id=lambda: next(ids), **more
         )
@@ -74,10 +78,10 @@ class Desk:
         return done.json()
 
     def send(self, *raws: bytes) -> list[Outcome]:
-        """Messages that came in by the shipped channel."""
+        """Messages that came in by the channel."""
         journal = Journal(self.engine, lambda: next(self._ids))
         try:
-            return journal.commit([plan(raw, shipped_channel(), self.time, lambda: next(self._ids)) for raw in raws])
+            return journal.commit([plan(raw, self.channel, self.time, lambda: next(self._ids)) for raw in raws])
         finally:
             journal.close()
 
@@ -98,10 +102,21 @@ class Desk:
             return audit.listed(connection, subject, None, 1_000)[::-1]
 
 
+def channel_with(folder: Path, rules: str = "", enrollment: Enrollment | None = None) -> Channel:
+    """The shipped channel, with rules in a file of that folder, or with enrollment."""
+    shipped = shipped_channel()
+    more: dict[str, Any] = {"enrollment": enrollment}
+    if rules:
+        (folder / "rules").mkdir(exist_ok=True)
+        (folder / "rules" / "r.yaml").write_text(rules, encoding="utf-8")
+        more["decisions"] = Decisions(rules="rules/r.yaml")
+    return Channel(file=shipped.file.model_copy(update=more), path=folder / "c.yaml")
+
+
 @contextmanager
-def desk(folder: Path, **more: Any) -> Iterator[Desk]:
+def desk(folder: Path, channel: Channel | None = None, **more: Any) -> Iterator[Desk]:
     """One that is closed in the end."""
-    made = Desk(folder, **more)
+    made = Desk(folder, channel, **more)
     with made.client:
         yield made
     made.engine.dispose()

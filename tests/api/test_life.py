@@ -1,8 +1,15 @@
 """The life of a request over the API: moves, what forbids them, and what is told of them."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.api.desk import Desk
+from hl7auth.flow.enrollment import Enrollment
+from hl7auth.store import processes
+from tests.api.desk import Desk, channel_with
+from tests.api.desk import desk as made
 from tests.store.stored import samples
 
 KEY = "CH-24011@CEDARHILL"
@@ -42,6 +49,103 @@ def test_a_request_from_entry_to_a_second_decision(desk: Desk) -> None:
 
 
 _WITH_BODY = {"deny", "approve", "unfinalize", "cancel"}
+BODIES: Mapping[str, Any] = {
+    "pend": {"reason": "papers", "code": "DOC"}, "approve": {"number": "FG-1"}, "deny": {"fatal": {"text": "no"}},
+    "cancel": {}, "unfinalize": {"reason": "an appeal"},
+}  # fmt: skip
+MOVES = ("submit", "pend", "approve", "deny", "resume", "tochange", "cancel", "unfinalize")
+#: each status there is, and the moves that lead there from the entry
+WAYS: Mapping[str, tuple[str, ...]] = {
+    "Entry": (), "In Process": ("submit",), "Pended": ("submit", "pend"), "Changed": ("submit", "pend", "tochange"),
+    "Approved": ("submit", "approve"), "Denied": ("submit", "deny"), "Cancelled": ("cancel",),
+}  # fmt: skip
+
+
+def move(desk: Desk, name: str, status: int = 200) -> Any:
+    """What is told of a move with all that it needs."""
+    answer = desk.ask("POST", f"/requests/{KEY}/{name}", **({"json": BODIES[name]} if name in BODIES else {}))
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_a_request_has_one_status_at_a_time_its_links_say_what_is_allowed_and_all_else_is_409(
+    desk: Desk, state: str
+) -> None:
+    desk.send(samples()[0])
+    for each in WAYS[state]:
+        move(desk, each)
+    found = desk.get(f"/requests/{KEY}/status")
+    assert found["state"] == state
+    rels = desk.get(f"/requests/{KEY}/process")["links"]
+    assert [each["rel"] for each in found["links"]] == rels
+    may = [each["href"].rpartition("/")[2] for each in found["links"]]
+    for each in MOVES:
+        if each not in may:
+            told = move(desk, each, 409)
+            assert told["type"] == "urn:hl7auth:forbidden-move"
+            assert [f"authorization:{name}" for name in told["allowed"]] == rels
+    assert desk.get(f"/requests/{KEY}/status") == found  # what is forbidden leaves all as it was
+
+
+def test_links_are_followed_to_the_move_that_they_name(desk: Desk) -> None:
+    desk.send(samples()[0])
+    for rel, state in (("submit", "In Process"), ("pend", "Pended"), ("resume", "In Process"), ("deny", "Denied"),
+                       ("unfinalize", "Changed"), ("submit", "In Process"), ("approve", "Approved")):  # fmt: skip
+        links = {each["rel"]: each for each in desk.get(f"/requests/{KEY}/status")["links"]}
+        link = links[f"authorization:{rel}"]
+        body = {"json": BODIES[rel]} if rel in BODIES else {}
+        assert desk.ask(link["method"], link["href"], **body).json()["state"] == state
+    assert (
+        desk.ask("GET", f"/requests/{KEY}/status").headers["ETag"]
+        == desk.ask("GET", f"/requests/{KEY}/process").headers["ETag"]
+    )
+
+
+def test_when_submitted_the_status_is_in_process_and_history_pend_reasons_and_messages_are_updated(desk: Desk) -> None:
+    desk.send(samples()[0])
+    for each in ("submit", "pend", "tochange"):
+        move(desk, each)
+    (before,) = desk.get(f"/requests/{KEY}/process")["versions"]
+    assert [(each["code"], each["resolved_at"]) for each in before["pends"]] == [("DOC", None)]
+    with desk.engine.begin() as connection:
+        processes.say(connection, 1, ("warning", "W1", "few units"), "system", desk.time)
+        processes.say(connection, 1, ("info", "P1", "called"), "user", desk.time)
+    assert move(desk, "submit")["state"] == "In Process"
+    (after,) = desk.get(f"/requests/{KEY}/process")["versions"]
+    assert [each["event"] for each in after["history"]] == ["create", "submit", "pend", "tochange", "submit"]
+    assert after["history"][-1] | {"at": ""} == {
+        "from_state": "Changed", "event": "submit", "to_state": "In Process", "at": "", "by": "boss", "reason": "",
+    }  # fmt: skip
+    assert [(each["code"], each["resolved_by"]) for each in after["pends"]] == [("DOC", "boss")]
+    assert [each["code"] for each in after["messages"]] == ["P1"]  # what the system had said is taken back
+
+
+def test_an_approved_or_denied_authorization_can_be_unfinalized_which_creates_a_new_version(desk: Desk) -> None:
+    desk.send(samples()[0])
+    for each in ("submit", "approve"):
+        move(desk, each)
+    refused = desk.ask("POST", f"/requests/{KEY}/unfinalize", json={})
+    assert (refused.status_code, refused.json()["detail"][:16]) == (400, "AUT-IP-AUTI-015:")
+    changed = move(desk, "unfinalize")
+    assert (changed["version"], changed["state"]) == (2, "Changed")
+    assert [each["in_force"] for each in changed["versions"]] == [True, False]  # the last approved one is in force
+    move(desk, "submit")
+    denied = move(desk, "deny")
+    assert [(each["version"], each["state"], each["in_force"]) for each in denied["versions"]] == [
+        (1, "Approved", False), (2, "Denied", False),
+    ]  # fmt: skip
+    assert move(desk, "unfinalize")["version"] == 3
+
+
+def test_no_enrollment_data_and_keep_is_the_fatal_message_over_the_api_too(tmp_path: Path) -> None:
+    with made(tmp_path, channel_with(tmp_path, enrollment=Enrollment(keep=True))) as desk:
+        desk.send(samples()[0])
+        told = move(desk, "submit")
+        (message,) = told["versions"][0]["messages"]
+        assert (told["state"], message["severity"], f"{message['code']}: {message['text']}") == (
+            "Denied", "fatal", "AUT-FL-ENRO-001: No enrollment data found and enrollment callout is disabled",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("move", ["submit", "resume", "tochange"])
