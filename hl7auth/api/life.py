@@ -21,9 +21,9 @@ from hl7auth.api.authorizations import visible
 from hl7auth.api.etag import IfMatch, IfNoneMatch, require_match, same, tag, unchanged
 from hl7auth.api.problems import Problem
 from hl7auth.api.record_shapes import Day, Free, Shape, Units, Word
+from hl7auth.api.ruled import go_through
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
-from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
 from hl7auth.domain.deciding import Decided
@@ -122,9 +122,10 @@ def _link(key: str, allowed: str) -> dict[str, str]:
 @router.post("/requests/{key:path}/submit", summary="Entry or Changed to In Process", response_model=dict[str, Any])
 def submit(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
     """What the system said before is taken back, and pend reasons are resolved. Where the channel asks for enrollment,
-    that is seen to: it may end in Denied, and where nobody answers `suspended` tells why it waits."""
+    that is seen to: it may end in Denied, and where nobody answers `suspended` tells why it waits. Where it has rules,
+    they decide at once: the state is what they came to."""
     _done(state, caller, key, lambda desk: desk.submit(key, caller.name), if_match)
-    return _enrolled(state, caller, key)
+    return _gone_through(state, caller, key)
 
 
 @router.post(
@@ -133,9 +134,9 @@ def submit(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Resp
     response_model=dict[str, Any],
 )
 def retry(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Response:
-    """Nothing where it is not In Process, or its enrollment is known."""
+    """Nothing where it is not In Process, or its enrollment is known. What is known then is for the rules to decide."""
     _done(state, caller, key, lambda desk: desk.create(key, caller.name), if_match)
-    return _enrolled(state, caller, key)
+    return _gone_through(state, caller, key)
 
 
 @router.post("/requests/{key:path}/resume", summary="Pended to In Process", response_model=dict[str, Any])
@@ -233,10 +234,10 @@ class _Done(NamedTuple):
     response: Response
 
 
-def _enrolled(state: State, caller: Caller, key: str) -> Response:
-    """Who is asked for enrollment may take its time: nobody else waits for that."""
-    settings = state.settings
-    Enrolling(settings.engine, settings.channels, settings.new_id, settings.now).go_on(key, caller.name)
+def _gone_through(state: State, caller: Caller, key: str) -> Response:
+    """What enrollment and rules made of it."""
+    with _problems():
+        go_through(state, key, caller.name)
     return _done(state, caller, key, lambda _desk: None).response
 
 

@@ -1,6 +1,6 @@
 """What every request works with: the store, the channels, the clock; reading, writing, and the record of both.
 
-Imports fastapi, sqlalchemy, api, flow, store and observe.
+Imports fastapi, sqlalchemy, api, flow, steps_runner, store and observe.
 
 SQLite has one writer at a time: those of this process wait for each other here, which costs less than to find out
 there.
@@ -29,6 +29,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
+from hl7auth.steps_runner import StepProcess
 from hl7auth.store import audit
 from hl7auth.store.balances import Portion, read_portion, write_portion
 from hl7auth.store.journal import Journal
@@ -41,6 +42,8 @@ _PORTIONS = 4
 """Of 500 messages each, that a request waits for until balances are read."""
 _MOST_LEFT = 0.005
 """Seconds that a file is left to the engine between two transactions."""
+_MOST_RULING = 8
+"""Requests that rules decide here at a time: threads that wait for functions of people answer nobody else."""
 _FOLLOW_SECONDS = 0.25
 """How far the balances are behind while nobody asks."""
 
@@ -77,6 +80,8 @@ class State:
         self.journal = Journal(settings.engine, settings.new_id)
         self.writer = Writer(self.writing)
         self.glance = Glance(settings.engine)
+        self.steps = StepProcess()  # which starts when a rule first asks a function
+        self.ruling = threading.BoundedSemaphore(_MOST_RULING)
         self._unsynced: Connection | None = None
         self._stopping = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follower", daemon=True)
@@ -190,6 +195,7 @@ class State:
         self.writer.close()
         self.journal.close()
         self.glance.close()
+        self.steps.close()
         with self._follow_lock:
             if self._unsynced is not None:
                 self._unsynced.close()

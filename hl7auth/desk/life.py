@@ -194,6 +194,7 @@ class Desk:
     def noted(self, key: str, by: str, work: Callable[[Connection, Stored], None]) -> Process:
         """Something that is written down about a request, which stays in its state."""
         with self._engine.begin() as connection:
+            lock_writers(connection)
             process = self._process(connection, key, by)
             work(connection, process)
             return process.state

@@ -103,7 +103,8 @@ class Working:
         today = datetime.fromtimestamp(self._desk.now / 1_000_000, UTC).date()
 
         def work(connection: Connection, process: Stored) -> None:
-            if process.row_version != seen.row_version or process.request_message_id != seen.request_message_id:
+            is_other = process.row_version != seen.row_version or process.request_message_id != seen.request_message_id
+            if is_other or not waits_for_rules(connection, process):
                 raise Overtaken("the request has changed since the rules looked at it")
             now = self._desk.now
             for each in ruled.messages:
