@@ -6,6 +6,7 @@ snapshot of their set, which has to look at each of them.
 """
 
 import itertools
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -39,11 +40,14 @@ class _Counted:
     """A journal that counts its statements."""
 
     def __init__(self, engine: Engine, channel: Channel) -> None:
-        self.journal, self.channel, self.statements = Journal(engine), channel, 0
-        event.listen(engine, "before_cursor_execute", self._count)
+        self.journal, self.channel, self.last, self.statements = Journal(engine), channel, "", 0
+        event.listen(engine, "connect", lambda driver, _: driver.set_trace_callback(self._count))
 
-    def _count(self, *_: object) -> None:
-        self.statements += 1
+    def _count(self, sql: str) -> None:
+        """Many rows of one statement, alike up to their first value, are one."""
+        statement = re.split(r"['\d?]", sql)[0]
+        self.statements += statement != self.last and not statement.startswith("PRAGMA")
+        self.last = statement
 
     def send(self, *raws: bytes) -> tuple[float, int]:
         """Milliseconds and statements of one batch."""

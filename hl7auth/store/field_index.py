@@ -1,6 +1,6 @@
 """The index of fields: what messages can be looked up by, written with them in one transaction.
 
-Imports sqlalchemy, flow and store.deliveries only.
+Imports sqlalchemy, flow and store.direct only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.indexed import INDEXED, MOST_OF_MESSAGE, folded, index_entries
-from hl7auth.store.deliveries import run_many
+from hl7auth.store.direct import write_all
 
 Row = tuple[str, str, int]
 """Path, folded value and id of a message."""
 
-_INSERT = "INSERT INTO message_field (field, value, message_id) VALUES ({p}, {p}, {p}) ON CONFLICT DO NOTHING"
+_INSERT = "INSERT INTO message_field (field, value, message_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 
 _INSERT_ALL = (
     "INSERT INTO message_field (field, value, message_id)"
@@ -29,7 +29,7 @@ def write_rows(connection: Connection, rows: Sequence[Row]) -> None:
         # one statement for all: a message has some eight rows, and the driver's price is by the statement
         connection.exec_driver_sql(_INSERT_ALL, tuple(list(column) for column in zip(*rows, strict=True)))
     else:
-        run_many(connection, _INSERT, rows)
+        write_all(connection, _INSERT, rows)
 
 
 def decided_rows(message_id: int, statuses: Iterable[str], rules: Iterable[str]) -> list[Row]:

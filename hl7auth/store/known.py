@@ -1,6 +1,6 @@
 """What a batch needs to know: loaded with a few queries, kept current while the batch is decided.
 
-Imports sqlalchemy, orjson, domain, flow, store.bodies and store.forwards only.
+Imports sqlalchemy, orjson, domain, flow, store.bodies, store.direct and store.forwards only.
 """
 
 from collections import defaultdict
@@ -19,6 +19,7 @@ from hl7auth.flow.intake import Plan
 from hl7auth.flow.relay import Forwarded
 from hl7auth.flow.returning import answered_id, followed, sender, translated
 from hl7auth.store.bodies import BodyFault, sealed_bodies
+from hl7auth.store.direct import ask
 from hl7auth.store.forwards import read_forwards
 
 _COLUMNS = "key, version, status, referral, requester, control_id, message_id, document"
@@ -74,11 +75,10 @@ class KnownToBatch:
 
     def still_so(self) -> bool:
         """Does the store answer all that it was asked as it did then? False too where that can not be told."""
-        ask = self._connection.exec_driver_sql
-        return self._by_heart and all(ask(sql, values).all() == rows for sql, values, rows in self._asked)
+        return self._by_heart and all(ask(self._connection, sql, values) == rows for sql, values, rows in self._asked)
 
     def _ask(self, sql: str, values: tuple[object, ...]) -> Sequence[Any]:
-        rows = self._connection.exec_driver_sql(sql, values).all()
+        rows = ask(self._connection, sql, values)
         self._asked.append((sql, values, rows))
         return rows
 

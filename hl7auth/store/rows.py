@@ -4,6 +4,7 @@ Imports sqlalchemy, orjson, domain, flow, rules.check, and of store what writes 
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import orjson
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.deliveries import write_deliveries
+from hl7auth.store.direct import write_all
 from hl7auth.store.field_index import Row, field_rows, write_rows
 from hl7auth.store.forwards import write_relays
 from hl7auth.store.known import PARTY
@@ -69,18 +71,15 @@ class Rows:
     def write(self, connection: Connection) -> None:
         """Writes them, in the transaction of the caller."""
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        if self._messages:
-            connection.exec_driver_sql(_insert("message", _MESSAGE_COLUMNS, mark), self._messages)
+        write_all(connection, _insert("message", _MESSAGE_COLUMNS, mark), self._messages)
         write_rows(connection, self._fields)
         write_deliveries(connection, self._deliveries)
         write_unmapped(connection, self._lacking)
         if self._relays:
             write_relays(connection, self._relays)
-        if self._replaced:
-            sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
-            connection.exec_driver_sql(sql, self._replaced)
-        if self._versions:
-            connection.exec_driver_sql(_insert("authorization_version", _VERSION_COLUMNS, mark), self._versions)
+        sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
+        write_all(connection, sql, self._replaced)
+        write_all(connection, _insert("authorization_version", _VERSION_COLUMNS, mark), self._versions)
 
 
 def write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -107,6 +106,7 @@ def _unmapped(outcome: Outcome) -> list[Lacking]:
     return lacking(plan.shaping.unmapped, plan.channel.name, plan.message_id, plan.received_at)
 
 
+@cache
 def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
 

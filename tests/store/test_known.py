@@ -1,10 +1,13 @@
 """What a batch asks of the store: a fixed number of statements, however much there is."""
 
 import json
+import re
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
@@ -46,13 +49,25 @@ def statements(folder: Path, size: int, raws: list[bytes]) -> int:
         connection.exec_driver_sql(_MORE.format(size=size))
         granted_to = "UPDATE authorization_version SET document = json_set(document, '$.authorizations', json(?)) WHERE"
         connection.exec_driver_sql(f"{granted_to} key LIKE '?%'", (json.dumps(keys),))
-    said: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    journal.close()
+    said = _heard(engine)
     outcomes = journal.commit([plan(raw, shipped_channel(), now(), new_id) for raw in raws])
     assert {outcome.disposition for outcome in outcomes} == {"accepted"}
     journal.close()
     engine.dispose()
-    return len(said)
+    return len([statement for statement, _ in groupby(said) if not statement.startswith("PRAGMA")])
+
+
+def _heard(engine: Engine) -> list[str]:
+    """What SQLite is told from its next connection on, up to the first value: many rows of one statement are alike."""
+    said: list[str] = []
+
+    def listen(driver: Any, _record: object) -> None:
+        driver.set_trace_callback(lambda sql: said.append(re.split(r"['\d?]", sql)[0]))
+
+    engine.dispose()
+    event.listen(engine, "connect", listen)
+    return said
 
 
 @pytest.mark.parametrize(
