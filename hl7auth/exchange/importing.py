@@ -46,7 +46,11 @@ def import_profile(paths: Sequence[Path], *, name: str = "", message: str = "") 
     `name` is the profile's, made from its title unless given; `message` names one of several (`RQA^I08`, an
     identifier, an ID). Raises UserError for files that can not be used, and where there are several and none is named.
     """
-    sources = read_bundle(paths)
+    return import_sources(read_bundle(paths), name=name, message=message)
+
+
+def import_sources(sources: Sequence[Source], *, name: str = "", message: str = "") -> Imported:
+    """As `import_profile`, of documents that were read."""
     found = _the_one(sources, message)
     guide = found.read()
     name = name or slug(guide.title) or slug(f"{guide.message_type}-{guide.event}")

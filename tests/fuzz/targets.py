@@ -11,6 +11,7 @@ from pathlib import Path
 import zstandard
 
 from hl7auth.errors import Fault, UserError
+from hl7auth.exchange.importing import import_sources
 from hl7auth.exchange.markup import read_source
 from hl7auth.flow.channel import Channel, ChannelFile, find_channel
 from hl7auth.flow.decision import decide
@@ -41,6 +42,7 @@ from hl7auth.wire.ack import read_msa
 from hl7auth.wire.batch import split, split_blocks
 from hl7auth.wire.framing import Deframer, Frame, frame
 from hl7auth.wire.message import canonical, parse
+from tests.fuzz.documents import DOCUMENTS, ROOTS, changed, sound_documents
 
 Target = Callable[[bytes], None]
 
@@ -131,8 +133,22 @@ def condition(data: bytes) -> None:
 
 
 def markup(data: bytes) -> None:
-    """XML of others is read, or refused in one sentence."""
-    _refused(lambda: read_source("fuzz.xml", data))
+    """XML of others becomes a profile, or is refused in one sentence."""
+    _refused(lambda: import_sources([read_source("fuzz.xml", data)]))
+
+
+def foreign(data: bytes) -> None:
+    """A sound document with one thing in it changed becomes a profile that compiles, or is refused in one sentence.
+
+    Which document, which element and what is done to it are the first bytes, what it says then the others.
+    """
+    which, high, low, done = data[:4].ljust(4, b"\x00")
+    said = data[4:].decode("utf-8", "replace")
+    sources = sound_documents()[which % len(sound_documents())]
+    first = next(each for each in sources if each.root.name in ROOTS)
+    root = changed(first.root, high * 256 + low, done, said)
+    changed_ones = [first._replace(root=root) if each is first else each for each in sources]
+    _refused(lambda: import_sources(changed_ones).compiled())
 
 
 def pack(data: bytes) -> None:
@@ -150,7 +166,7 @@ def pack(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     each.__name__: each
-    for each in (framing, message, engine, ack, batch, profile_yaml, channel_yaml, condition, markup, pack)
+    for each in (framing, message, engine, ack, batch, profile_yaml, channel_yaml, condition, markup, foreign, pack)
 }
 
 
@@ -166,6 +182,8 @@ def seeds(name: str) -> list[bytes]:
         "batch": samples,
         "profile_yaml": [(shipped("profiles") / "aut-standard.yaml").read_bytes()],
         "channel_yaml": [(shipped("channels") / "referral-intake.yaml").read_bytes()],
+        "markup": [path.read_bytes() for path in sorted(DOCUMENTS.rglob("*.xml"))],
+        "foreign": [b"\x00\x00\x05\x00R", b"\x01\x00\x20\x01", b"\x01\x01\x07\x02", b"\x00\x00\x09\x03*"],
         "pack": [_sound_around(9, b""), b"\x00" + _MANIFEST, b"\x01" + _LINE, b"\x02" + encode(Record(b"MSH|"))],
     }
     return own + shipped_ones.get(name, [])
