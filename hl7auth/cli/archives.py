@@ -3,7 +3,6 @@
 Imports typer, cli.common, cli.queue (whose decision it is), and inside the commands the store.
 """
 
-from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,26 +124,32 @@ def verify(
 @app.command("import")
 def import_(
     source: Annotated[
-        str, typer.Argument(metavar="PLACE", help="Packs (folder, file, s3://BUCKET/PREFIX), or an export.zip.")
+        str, typer.Argument(metavar="PLACE", help="Packs (folder, file, s3://BUCKET/PREFIX), an export, or messages.")
     ],
     name: Annotated[
         str, typer.Option("--from", envvar="HL7AUTH_FROM", help="What to call where they come from: NAME.CHANNEL.")
     ],
+    channel: Annotated[
+        str | None,
+        typer.Option("--channel", envvar="HL7AUTH_CHANNEL", help="Of plain and batch files: the channel they are of."),
+    ] = None,
     at: At = "",
     by: By = None,
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
-    """Take packs or a zip export of another installation into this archive: to find, show and export, not to apply."""
+    """Take packs, exports or files of another installation into this archive: to find, show and export, not to apply.
+
+    Exports are those of `archive export`, in every form. All of it is proved before anything is taken.
+    """
     from hl7auth.observe import first_id, now
     from hl7auth.store.bringing_in import Import, bring_in
     from hl7auth.store.database import open_database, require_current
-    from hl7auth.store.repacking import repacked
+    from hl7auth.store.repacking import packs_of
 
     engine = open_database(database, create=False)
     require_current(engine)
-    packs = repacked(Path(source)) if source.endswith(".zip") else nullcontext(source)
-    with packs as place, progress("importing") as moved:
+    with packs_of(source, channel) as place, progress("importing") as moved:
         wanted = Import(place, name, at, who(by), now(), first_id(now()))
         done = bring_in(engine, wanted, lambda _pack, count, of: moved(count, of))
     columns = ("channel", "day", "messages", "added")

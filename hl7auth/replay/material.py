@@ -1,6 +1,6 @@
 """What is replayed: messages of the archive, of files and captures, and of sealed packs, as they are planned and run.
 
-Imports sqlalchemy, packs, replay.files, store, wire and errors only.
+Imports sqlalchemy, packs, store, wire and errors only.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from sqlalchemy import Connection, select
 from hl7auth.packs.format import PackFault
 from hl7auth.packs.places import SUFFIX, open_pack, store_of
 from hl7auth.packs.reader import Pack
-from hl7auth.replay.files import Found, found_in
 from hl7auth.store.bodies import MOST_AT_ONCE, Bodies, BodyFault, bodies_of_rows
+from hl7auth.store.message_files import Found, found_in
 from hl7auth.store.replays import Item
 from hl7auth.store.schema import message
 

@@ -1,91 +1,90 @@
-"""An export as a zip archive made into packs again, so that it is imported as these are.
+"""Exports and other files of messages made into packs, so that they are imported as these are.
 
-Imports packs, wire, errors and store only.
+Imports packs, store and errors only.
 
-The same export always becomes the same packs. What an export does not tell (findings, what steps made of a message, its
-accept acknowledgement) is not in them.
+The same files always become the same packs. What they do not tell (findings, what steps made of a message) is not in
+them. Messages are sorted in a file of their own, so that a file of any size takes little memory.
 """
 
 import json
-import zipfile
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from hl7auth.errors import Fault, UserError
-from hl7auth.packs.format import PackFault, Record
+from hl7auth.errors import UserError
+from hl7auth.packs.format import decode, encode
 from hl7auth.packs.places import drafted, store_of
 from hl7auth.packs.writer import Title, Writer, trained
+from hl7auth.store.export_list import Said
+from hl7auth.store.export_reading import Kind, kind_of, said_by
 from hl7auth.store.sealable import DAY, day_name
 from hl7auth.store.sealing import pack_name
-from hl7auth.wire.message import parse
 
-LIST = "messages.jsonl"
 _SAMPLES = 500
+_TABLE = (
+    "CREATE TABLE said (channel TEXT, day INTEGER, id INTEGER, entry TEXT, size INTEGER, record BLOB,"
+    " PRIMARY KEY (channel, day, id)) WITHOUT ROWID"
+)
 
 
 @contextmanager
-def repacked(path: Path) -> Iterator[str]:
-    """A folder of packs that is there for a while. Raises UserError for what is no whole export."""
+def packs_of(place: str, channel: str | None = None) -> Iterator[str]:
+    """Where the packs of a place are: there, or in a folder that is made of its files and is there for a while.
+
+    Raises UserError, before anything is made, for what is not whole. `channel` is that of files which do not say it.
+    """
+    kind = kind_of(place)
+    if kind is Kind.PACKS:
+        if channel is not None:
+            raise UserError(f"{place}: packs say themselves of which channel they are: --channel is for other files")
+        yield place
+        return
     with TemporaryDirectory(prefix="hl7auth-import-") as folder:
         try:
-            with zipfile.ZipFile(path) as archive:
-                for (channel, day), entries in sorted(_days(archive, path).items()):
-                    _write(archive, folder, Title(channel, day_name(day), 1, 0, "export"), entries)
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
-            raise UserError(f"{path}: is no whole export as zip: {error}") from None
-        except OSError as error:
-            raise UserError(f"{path}: {(error.strerror or str(error)).lower()}") from None
-        yield folder
+            with closing(sqlite3.connect(Path(folder) / "sorting")) as sorting:
+                _sort(sorting, said_by(place, kind, channel), place)
+                for name, day in sorting.execute("SELECT DISTINCT channel, day FROM said ORDER BY 1, 2").fetchall():
+                    _write(sorting, folder, name, day)
+        except sqlite3.IntegrityError:
+            raise UserError(f"{place}: the same id is in it twice") from None
+        except (OSError, sqlite3.OperationalError) as error:
+            raise UserError(f"{folder}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
+        (Path(folder) / "sorting").unlink()
+        try:
+            yield folder
+        except UserError as error:
+            raise UserError(str(error).replace(folder, place)) from None
 
 
-def _days(archive: zipfile.ZipFile, path: Path) -> dict[tuple[str, int], list[dict[str, Any]]]:
-    """What is known of each message, by channel and day."""
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    with archive.open(LIST) as lines:
-        for line in lines:
-            said = json.loads(line)
-            at = datetime.fromisoformat(said["received_at"])
-            entry = {"id": int(said["id"]), "received_at": round(at.timestamp() * 1_000_000)}
-            entry |= {name: said[name] for name in ("peer", "control_id", "sender", "disposition", "code")}
-            entry |= {"version": said["hl7_version"], "channel_version": said.get("channel_version")}
-            entry["message_type"], _, entry["trigger_event"] = said["event"].partition("^")
-            if said.get("duplicate_of"):
-                entry["duplicate_of"] = int(said["duplicate_of"])
-            found.setdefault((str(said["channel"]), entry["received_at"] // DAY), []).append(entry)
-    if not found:
-        raise UserError(f"{path}: there is no message in it")
-    return found
+def _sort(sorting: sqlite3.Connection, messages: Iterator[Said], place: str) -> None:
+    sorting.execute("PRAGMA synchronous = off")
+    sorting.execute("PRAGMA journal_mode = off")
+    sorting.execute(_TABLE)
+    count = 0
+    for each in messages:
+        packed = encode(each.record)
+        values = (each.entry["received_at"] // DAY, each.entry["id"], json.dumps(each.entry), each.record.size, packed)
+        sorting.execute("INSERT INTO said VALUES (?, ?, ?, ?, ?, ?)", (each.channel, *values))
+        count += 1
+    if not count:
+        raise UserError(f"{place}: there is no message in it")
+    sorting.commit()
 
 
-def _write(archive: zipfile.ZipFile, folder: str, title: Title, entries: list[dict[str, Any]]) -> None:
-    entries.sort(key=lambda entry: int(entry["id"]))
-    names = frozenset(archive.namelist())
-    size = sum(archive.getinfo(f"{entry['id']}.hl7").file_size for entry in entries)
-    store = store_of(folder)
-    name = pack_name(title.channel, title.day, 1)
-    step = max(len(entries) // _SAMPLES, 1)
-    dictionary = trained([_record(archive, entry["id"], names) for entry in entries[::step]], size)
+def _write(sorting: sqlite3.Connection, folder: str, channel: str, day: int) -> None:
+    of_day = "FROM said WHERE channel = ? AND day = ?"
+    count, size = sorting.execute(f"SELECT count(*), sum(size) {of_day}", (channel, day)).fetchone()
+    apart = max(count // _SAMPLES, 1)
+    ids = [number for (number,) in sorting.execute(f"SELECT id {of_day} ORDER BY id", (channel, day))][::apart]
+    one = f"SELECT record {of_day} AND id = ?"
+    samples = [decode(sorting.execute(one, (channel, day, number)).fetchone()[0]) for number in ids]
+    title = Title(channel, day_name(day), 1, 0, "export")
+    store, name = store_of(folder), pack_name(channel, title.day, 1)
     with drafted(store, name) as (draft, file):
-        writer, written = Writer(file, title, dictionary), 0
-        for entry in entries:
-            record = _record(archive, entry["id"], names)
-            written += record.size
-            writer.add(entry["id"], entry | {"facility": _facility(record.raw)}, record)
-        writer.close(written)
+        writer = Writer(file, title, trained(samples, size))
+        for number, entry, packed in sorting.execute(f"SELECT id, entry, record {of_day} ORDER BY id", (channel, day)):
+            writer.add(number, json.loads(entry), decode(packed))
+        writer.close(size)
     store.put(draft, name)
-
-
-def _record(archive: zipfile.ZipFile, number: int, names: frozenset[str]) -> Record:
-    reply = f"{number}.reply.hl7"
-    return Record(archive.read(f"{number}.hl7"), reply=archive.read(reply) if reply in names else None)
-
-
-def _facility(raw: bytes) -> str:
-    try:
-        return parse(raw).header.sending_facility
-    except (Fault, PackFault):
-        return ""

@@ -1,4 +1,4 @@
-"""Files of messages for a replay: batch files, MLLP captures, plain files, and folders of them, read in blocks.
+"""Files of messages: batch files, MLLP captures, plain files, and folders of them, read in blocks.
 
 Imports packs.places, wire.batch and errors only.
 """
