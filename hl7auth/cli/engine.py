@@ -1,16 +1,17 @@
 """serve, send and bench.
 
-Imports typer, cli.common, and inside the commands net, server and the bench.
+Imports typer, cli.client_tls, cli.common, and inside the commands net, server and the bench.
 """
 
 import json
 import os
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hl7auth.cli.client_tls import Certificate, Key, Minimum, Passphrase, ServerName, Trust, tls_of
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
     ChannelFolder,
@@ -24,9 +25,6 @@ from hl7auth.cli.common import (
     show,
 )
 from hl7auth.errors import UserError
-
-if TYPE_CHECKING:
-    from hl7auth.flow.tls import ClientTls
 
 Metrics = Annotated[
     str,
@@ -68,26 +66,6 @@ ApiShare = Annotated[
 
 MAX_WORKERS = 63
 """As in observe, which is too heavy to import before a command runs."""
-
-
-Trust = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="HL7AUTH_TRUST", metavar="FILE",
-        help="With --tls: the authorities whose certificates are good (PEM); else those of this machine.",
-    ),
-]  # fmt: skip
-Certificate = Annotated[
-    Path | None,
-    typer.Option(envvar="HL7AUTH_CERTIFICATE", metavar="FILE", help="With --tls: our own certificate (PEM)."),
-]
-Key = Annotated[
-    Path | None,
-    typer.Option(envvar="HL7AUTH_KEY", metavar="FILE", help="With --certificate: its key, where it is not in there."),
-]
-ServerName = Annotated[
-    str, typer.Option(envvar="HL7AUTH_SERVER_NAME", metavar="NAME", help="With --tls: the server's name, if not HOST.")
-]
 
 
 def add(app: typer.Typer) -> None:
@@ -172,19 +150,23 @@ def send(  # noqa: PLR0913, PLR0917 - each is an option
     trust: Trust = None,
     certificate: Certificate = None,
     key: Key = None,
+    passphrase: Passphrase = "",
     server_name: ServerName = "",
+    minimum: Minimum = "1.2",
     output: Output = Format.TEXT,
 ) -> None:
     """Send the messages of files over MLLP and print each reply; exit 1 if one is negative or missing."""
+    from hl7auth.flow.tls import ClientTls
     from hl7auth.net.sender import send_all
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UserError(f"'{address}' is no HOST:PORT")
     frames = [(str(path), read_file(path).strip(b"\n")) for path in files] if whole else messages_of(files)
-    around = _client_tls(trust, certificate, key, server_name) if tls else None
-    if around is None and (trust or certificate or key or server_name):
-        raise UserError("--trust, --certificate, --key and --server-name go with --tls")
+    around = tls_of(trust, certificate, key, passphrase, server_name, minimum)
+    if around is not None and not tls:
+        raise UserError("--trust, --certificate, --key, --passphrase, --server-name and --minimum go with --tls")
+    around = around or ClientTls() if tls else None
     sent = send_all(host.strip("[]"), int(port), frames, timeout, around)
 
     def as_text(_: object) -> str:
@@ -218,14 +200,6 @@ def bench(
     raise typer.Exit(
         measure(connections or [1, 8, 64], seconds, output is Format.JSON, None, rounds, workers, postgres)
     )
-
-
-def _client_tls(trust: Path | None, certificate: Path | None, key: Path | None, name: str) -> "ClientTls":
-    from hl7auth.flow.tls import ClientTls
-
-    if key is not None and certificate is None:
-        raise UserError("--key: a key without a certificate is no use")
-    return ClientTls(trust=trust, certificate=certificate, key=key, server_name=name)
 
 
 def _sent_text(sent: object) -> str:

@@ -45,6 +45,7 @@ ToDestination = Annotated[
 ToEndpoint = Annotated[
     str, typer.Option("--to-endpoint", envvar="HL7AUTH_TO_ENDPOINT", metavar="HOST:PORT", help="There, over MLLP.")
 ]
+Tls = Annotated[bool, typer.Option("--tls", envvar="HL7AUTH_TLS", help="To the endpoint by TLS, never in the clear.")]
 Again = Annotated[
     str,
     typer.Option(
@@ -69,6 +70,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
     to_channel: ToChannel = "",
     to_destination: ToDestination = "",
     to_endpoint: ToEndpoint = "",
+    tls: Tls = False,
     again: Again = "",
     control_id: asked.ControlId = "",
     authorization: asked.Authorization = "",
@@ -107,7 +109,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
         raise UserError("--from takes all of the files: what chooses messages of the archive does not go with it")
     if len(again) > _MOST_SAID or again != again.strip():
         raise UserError(f"--again wants a reason of at most {_MOST_SAID} characters")
-    target = target_of(to_channel, to_destination, to_endpoint, channels)
+    target = target_of(to_channel, to_destination, to_endpoint, channels, tls=tls)
     show(_planned(database, query, sources or (), (target, again, who(by)), channels), output, _text)
 
 

@@ -1,6 +1,6 @@
 """replay run, pause, report and list.
 
-Imports typer, cli.common, cli.queue, cli.replay_targets, and inside the commands replay and the store.
+Imports typer, cli.common, cli.queue, cli.replay_targets, cli.client_tls, and inside the commands replay and the store.
 """
 
 import signal
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hl7auth.cli import client_tls as secure
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
     ChannelFolder,
@@ -58,6 +59,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     stop_on_error: StopOnError = False,
     timeout: Timeout = 30.0,
     again: Again = "",
+    trust: secure.Trust = None,
+    certificate: secure.Certificate = None,
+    key: secure.Key = None,
+    passphrase: secure.Passphrase = "",
+    server_name: secure.ServerName = "",
+    minimum: secure.Minimum = "1.2",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
@@ -70,12 +77,14 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     from hl7auth.observe import now
     from hl7auth.replay.running import Pace
     from hl7auth.replay.running import run as go
+    from hl7auth.replay.to_endpoint import Manner
     from hl7auth.store.replays import note, plan_entry, read_plan
 
+    tls = secure.tls_of(trust, certificate, key, passphrase, server_name, minimum)
     with replays(database) as engine, ExitStack() as stack:
         with connected(engine) as connection:
             row = read_plan(connection, number)
-        carrier = carrier_for(engine, row, channels, stack, (timeout, bool(again)))
+        carrier = carrier_for(engine, row, channels, stack, Manner(timeout, bool(again), tls))
         if again:
             with engine.begin() as connection:
                 note(connection, number, now(), who(by), "again", again)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hl7auth.flow.channel import Channel
     from hl7auth.replay.planning import Looker
     from hl7auth.replay.running import Carrier
+    from hl7auth.replay.to_endpoint import Manner
     from hl7auth.replay.wish import Wish
 
 
@@ -54,12 +55,14 @@ def connected(engine: "Engine") -> "Connection":
     return connect(engine.execution_options(reads_only=True))
 
 
-def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Path | None) -> str:
+def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Path | None, *, tls: bool = False) -> str:
     """The target as plans name it; empty for the channel of each message. Raises UserError."""
-    from hl7auth.replay.wish import CHANNEL, DESTINATION, ENDPOINT
+    from hl7auth.replay.wish import CHANNEL, DESTINATION, ENDPOINT, TLS
 
     if sum(map(bool, (to_channel, to_destination, to_endpoint))) > 1:
         raise UserError("a replay goes to one of --to-channel, --to-destination and --to-endpoint")
+    if tls and not to_endpoint:
+        raise UserError("--tls goes with --to-endpoint")
     if to_channel:
         known = _channels(folder)
         if to_channel not in known:
@@ -71,7 +74,7 @@ def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Pa
         host, _, port = to_endpoint.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
             raise UserError(f"'{to_endpoint}' is no HOST:PORT")
-        return f"{ENDPOINT}{to_endpoint}"
+        return f"{ENDPOINT}{TLS if tls else ''}{to_endpoint}"
     return ""
 
 
@@ -88,11 +91,9 @@ def looker_for(wish: "Wish", folder: Path | None, stack: ExitStack) -> "Callable
     return lambda connection, number: Judge(connection, number, wish, channels, runners)
 
 
-def carrier_for(
-    engine: "Engine", row: Any, folder: Path | None, stack: ExitStack, how: tuple[float, bool]
-) -> "Carrier":
-    """Who brings the messages of a plan to its target; `how` is for an endpoint: how long it waits for an answer, and
-    whether what may have arrived is sent again. Raises UserError where its channels have changed."""
+def carrier_for(engine: "Engine", row: Any, folder: Path | None, stack: ExitStack, how: "Manner") -> "Carrier":
+    """Who brings the messages of a plan to its target; `how` is for an endpoint. Raises UserError where its channels
+    have changed."""
     from hl7auth.replay.running import require_same
     from hl7auth.replay.to_channel import ToChannels
     from hl7auth.replay.to_destination import ToDestination
@@ -100,8 +101,10 @@ def carrier_for(
     from hl7auth.replay.wish import DESTINATION, ENDPOINT
 
     if row.target.startswith(ENDPOINT):
-        return ToEndpoint(engine, row.target, how[0], again=how[1])
-    if how[1]:
+        return ToEndpoint(engine, row.target, how)
+    if how.tls is not None:
+        raise UserError("options of TLS go with a replay to an endpoint that was planned with --tls")
+    if how.again:
         raise UserError("--again goes with a replay to an endpoint; for others, plan it again with --again")
     channels = _channels(folder)
     if row.target.startswith(DESTINATION):

@@ -11,6 +11,9 @@ from hl7auth.replay.material import Piece
 CHANNEL, DESTINATION, ENDPOINT = "channel:", "destination:", "endpoint:"
 """What the name of a target begins with."""
 
+TLS = "tls:"
+"""Of an endpoint, before host and port: it is never sent to in the clear."""
+
 
 class Expected(StrEnum):
     """What a message is expected to do. `new`: all that it changes is new; `send`: it goes out; `done`: that was done

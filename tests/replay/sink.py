@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -14,12 +15,16 @@ Say = Callable[[bytes], bytes | None]
 
 
 class Sink:
-    """An endpoint that counts control ids, and says what it is told to; None hangs up instead."""
+    """An endpoint that counts control ids, and says what it is told to; None hangs up instead.
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    With `secure` it speaks TLS only."""
+
+    def __init__(self, say: Say, secure: ssl.SSLContext | None = None) -> None:
+        self._say, self._secure = say, secure
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.to = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self.once = False
+        """Hangs up behind each answer."""
         self.came: Counter[str] = Counter()
         self.order: list[str] = []
         self.news: queue.Queue[str] = queue.Queue()
@@ -38,8 +43,11 @@ class Sink:
                 line, _ = self._socket.accept()
             except OSError:
                 return
-            with line, suppress(OSError):
-                self._answer(line)
+            with suppress(OSError), line, self._spoken(line) as spoken:
+                self._answer(spoken)
+
+    def _spoken(self, line: socket.socket) -> socket.socket:
+        return line if self._secure is None else self._secure.wrap_socket(line, server_side=True)
 
     def _answer(self, line: socket.socket) -> None:
         deframer = Deframer()
@@ -52,6 +60,8 @@ class Sink:
                 if said is None:
                     return
                 line.sendall(frame(said))
+                if self.once:
+                    return
 
 
 def says(code: str, about: bytes) -> bytes:
