@@ -1,11 +1,9 @@
 """Channels as people name them on the command line: by their name, or by their file.
 
-Imports flow, steps, hl7auth.steps_runner and errors.
+Imports flow and errors.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,6 @@ from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
     from hl7auth.flow.channel import Channel
-    from hl7auth.steps.calls import PythonCall
-    from hl7auth.steps_runner import StepProcess
 
 TESTS = "tests"
 
@@ -59,24 +55,6 @@ def files_of(folder: Path | None) -> list[Path]:
 def tests_of(channel: "Channel") -> Path:
     """The folder of the tests of a channel: NAME/tests beside its file."""
     return channel.path.parent / channel.name / TESTS
-
-
-def calls_of(channel: "Channel") -> "list[PythonCall]":
-    """The functions that the steps of a channel and of its destinations call. Raises ConfigError."""
-    found = [*channel.steps.calls, *(call for steps in channel.steps_out.values() for call in steps.calls)]
-    return list(dict.fromkeys(found))
-
-
-@contextmanager
-def running(channel: "Channel") -> "Iterator[StepProcess | None]":
-    """A process for the steps of a channel that are in Python; none where there are no such steps."""
-    if not calls_of(channel):
-        yield None
-        return
-    from hl7auth.steps_runner import StepProcess
-
-    with StepProcess() as process:
-        yield process
 
 
 def is_public(path: Path) -> bool:

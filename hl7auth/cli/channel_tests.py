@@ -1,6 +1,6 @@
 """What `channel test` does: runs the tests beside a channel, writes what is expected, and makes tests of messages.
 
-Imports cli.channel_files, cli.common, flow, rules, wire and errors, and to record, the store.
+Imports cli.channel_files, cli.common, flow, replay.runners, rules, wire and errors, and to record, the store.
 """
 
 import re
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hl7auth.cli.channel_files import chosen, load_folder, running, tests_of
+from hl7auth.cli.channel_files import chosen, load_folder, tests_of
 from hl7auth.cli.common import messages_of, reading
 from hl7auth.errors import Fault, UserError
+from hl7auth.replay.runners import running
 
 if TYPE_CHECKING:
     from hl7auth.flow.channel import Channel

@@ -167,9 +167,9 @@ def _parsed(raw: bytes, channel: "Channel") -> "Message":
 
 def _committed(engine: "Engine", channel: "Channel", raw: bytes, number: int, peer: str) -> "Outcome":
     """Through the same plan, decision and commit as a message that came in."""
-    from hl7auth.cli.channel_files import running
     from hl7auth.flow.intake import plan
     from hl7auth.flow.shaping import shape
+    from hl7auth.replay.runners import running
     from hl7auth.store.journal import Journal
 
     given = iter(range(number, number + 3))

@@ -5,7 +5,6 @@ store.
 """
 
 import json
-from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +19,7 @@ from hl7auth.cli.replay_targets import connected, looker_for, replays, target_of
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from hl7auth.replay.planning import Choose, Chosen
+    from hl7auth.replay.planning import Choose
     from hl7auth.store.search import Query
 
 From = Annotated[
@@ -116,17 +113,17 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument for each option
 def _planned(
     database: str, query: "Query", sources: Sequence[Path], said: tuple[str, str, str], channels: Path | None
 ) -> dict[str, Any]:
+    from hl7auth.replay.choosing import chosen_by, dispositions_of, told
     from hl7auth.replay.planning import make
     from hl7auth.replay.wish import Wish
     from hl7auth.store.replays import counts, plan_entry, read_plan
 
     notes: list[str] = []
-    selection = {"from": [str(path) for path in sources]} if sources else _told(query)
-    wanted = (query.disposition,) if query.disposition else ("accepted",)
-    wish = Wish(said[0], said[1], said[2], json.dumps(selection, ensure_ascii=False), wanted)
+    selection = {"from": [str(path) for path in sources]} if sources else told(query)
+    wish = Wish(said[0], said[1], said[2], json.dumps(selection, ensure_ascii=False), dispositions_of(query))
     with replays(database) as engine, ExitStack() as stack:
         looker = looker_for(wish, channels, stack)
-        choose = _in_files(sources, notes) if sources else _in_archive(query)
+        choose = _in_files(sources, notes) if sources else chosen_by(query)
         with progress("planning") as moved:
             number = make(engine, wish, choose, looker, notes, moved)
         with connected(engine) as connection:
@@ -137,33 +134,11 @@ def _planned(
             }
 
 
-def _in_archive(query: "Query") -> "Choose":
-    from hl7auth.replay.material import in_archive
-    from hl7auth.replay.planning import AT_ONCE
-    from hl7auth.store.search import all_ids
-
-    def choose(connection: "Connection") -> "Chosen":
-        newest_first = array("q", all_ids(connection, query))
-        return in_archive(connection, newest_first[::-1], AT_ONCE), lambda: len(newest_first)
-
-    return choose
-
-
 def _in_files(sources: Sequence[Path], notes: list[str]) -> "Choose":
     from hl7auth.replay.material import in_files
     from hl7auth.replay.planning import AT_ONCE
 
     return lambda _connection: (in_files([path.absolute() for path in sources], notes, AT_ONCE), lambda: 0)
-
-
-def _told(query: "Query") -> dict[str, Any]:
-    """What was asked for, for the record."""
-    from dataclasses import asdict
-
-    from hl7auth.domain.clock import iso_time
-
-    found = {name: value for name, value in asdict(query).items() if value and name not in ("limit", "before")}
-    return {name: iso_time(value) if name in ("since", "until") else value for name, value in found.items()}
 
 
 def _text(entry: dict[str, Any]) -> str:

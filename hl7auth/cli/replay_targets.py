@@ -57,19 +57,17 @@ def connected(engine: "Engine") -> "Connection":
 
 def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Path | None, *, tls: bool = False) -> str:
     """The target as plans name it; empty for the channel of each message. Raises UserError."""
-    from hl7auth.replay.wish import CHANNEL, DESTINATION, ENDPOINT, TLS
+    from hl7auth.replay.targets import channel_target, destination_target
+    from hl7auth.replay.wish import ENDPOINT, TLS
 
     if sum(map(bool, (to_channel, to_destination, to_endpoint))) > 1:
         raise UserError("a replay goes to one of --to-channel, --to-destination and --to-endpoint")
     if tls and not to_endpoint:
         raise UserError("--tls goes with --to-endpoint")
     if to_channel:
-        known = _channels(folder)
-        if to_channel not in known:
-            raise UserError(f"unknown channel '{to_channel}' (known: {', '.join(known)})")
-        return f"{CHANNEL}{to_channel}"
+        return channel_target(to_channel, _channels(folder))
     if to_destination:
-        return f"{DESTINATION}{_destination(to_destination, _channels(folder))}"
+        return destination_target(to_destination, _channels(folder))
     if to_endpoint:
         host, _, port = to_endpoint.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
@@ -80,59 +78,33 @@ def target_of(to_channel: str, to_destination: str, to_endpoint: str, folder: Pa
 
 def looker_for(wish: "Wish", folder: Path | None, stack: ExitStack) -> "Callable[[Connection, int], Looker]":
     """Who judges messages for that target; what it needs is let go of with the stack."""
-    from hl7auth.replay.judging import Judge
-    from hl7auth.replay.sending import Sending
-    from hl7auth.replay.wish import CHANNEL
+    from hl7auth.replay import targets
+    from hl7auth.replay.runners import running_all
 
-    if wish.target and not wish.target.startswith(CHANNEL):
-        return lambda connection, number: Sending(connection, number, wish)
+    if targets.goes_out(wish.target):
+        return targets.looker_for(wish, {}, {})
     channels = _channels(folder)
-    runners = _runners(channels, stack)
-    return lambda connection, number: Judge(connection, number, wish, channels, runners)
+    return targets.looker_for(wish, channels, stack.enter_context(running_all(channels)))
 
 
 def carrier_for(engine: "Engine", row: Any, folder: Path | None, stack: ExitStack, how: "Manner") -> "Carrier":
     """Who brings the messages of a plan to its target; `how` is for an endpoint. Raises UserError where its channels
     have changed."""
-    from hl7auth.replay.running import require_same
-    from hl7auth.replay.to_channel import ToChannels
-    from hl7auth.replay.to_destination import ToDestination
-    from hl7auth.replay.to_endpoint import ToEndpoint
-    from hl7auth.replay.wish import DESTINATION, ENDPOINT
+    from hl7auth.replay import targets
+    from hl7auth.replay.runners import running_all
+    from hl7auth.replay.wish import ENDPOINT
 
     if row.target.startswith(ENDPOINT):
-        return ToEndpoint(engine, row.target, how)
+        return targets.carrier_for(engine, row, {}, {}, how)
     if how.tls is not None:
         raise UserError("options of TLS go with a replay to an endpoint that was planned with --tls")
     if how.again:
         raise UserError("--again goes with a replay to an endpoint; for others, plan it again with --again")
     channels = _channels(folder)
-    if row.target.startswith(DESTINATION):
-        _destination(row.target.removeprefix(DESTINATION), channels)  # is it still there?
-        return ToDestination(engine, channels, _runners(channels, stack), (row.made_by, row.again))
-    require_same(row, {name: each.version for name, each in channels.items()})
-    return ToChannels(engine, channels, _runners(channels, stack))
-
-
-def _destination(name: str, channels: "dict[str, Channel]") -> str:
-    """A destination with its channel, which may be left out where the name is enough. Raises UserError."""
-    known = [f"{owner}/{each}" for owner, channel in channels.items() for each in channel.file.destinations]
-    found = [each for each in known if name in (each, each.partition("/")[2])]
-    if len(found) != 1:
-        said = "is not the only destination of that name" if found else "is no destination"
-        raise UserError(f"'{name}' {said} (known: {', '.join(known) or 'none'})")
-    return found[0]
+    return targets.carrier_for(engine, row, channels, stack.enter_context(running_all(channels)))
 
 
 def _channels(folder: Path | None) -> "dict[str, Channel]":
     from hl7auth.cli.channel_files import load_folder
 
     return {channel.name: channel for channel in load_folder(folder)}
-
-
-def _runners(channels: "dict[str, Channel]", stack: ExitStack) -> dict[str, Any]:
-    """Processes for the steps in Python of the channels that have such."""
-    from hl7auth.cli.channel_files import running
-
-    found = {name: stack.enter_context(running(channel)) for name, channel in channels.items()}
-    return {name: each for name, each in found.items() if each is not None}

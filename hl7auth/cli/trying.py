@@ -35,11 +35,11 @@ def plan(
     output: Output = Format.TEXT,
 ) -> None:
     """What would happen and be answered if an empty store received the messages; stores nothing."""
-    from hl7auth.cli.channel_files import running
     from hl7auth.cli.channel_tests import stories
     from hl7auth.flow.channel import find_channel
     from hl7auth.flow.examples import answered_entry, shaped_entry
     from hl7auth.flow.trial import try_out
+    from hl7auth.replay.runners import running
 
     chosen = find_channel(channel, channels, os.environ)
     entries = []
