@@ -20,9 +20,10 @@ from hl7auth.api import (
     papers,
     problems,
     record_routes,
+    replaying,
     replays,
 )
-from hl7auth.api.operating import Operator
+from hl7auth.api.operating import Operators, Perform
 from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
 from hl7auth.api.records import perform
 from hl7auth.api.state import Api, Settings, State
@@ -34,6 +35,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     health, life.router, record_routes.router, charges.router, manual.router, papers.router, authorizations.router,
     messages.router, replays.router,
 )  # fmt: skip
+
+
+#: what works on operations, by how their kinds begin
+PERFORMS: dict[str, Perform] = {
+    "authorization.": lambda state, operation, _stopping: perform(state, operation),
+    replaying.PLAN: replaying.plan,
+    replaying.RUN: replaying.go,
+}
 
 
 @health.get("/health", summary="Is the service there, and the store?")
@@ -49,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.operator = Operator(state, perform)
+        app.state.operator = Operators(state, PERFORMS)
         yield
         app.state.operator.close()
         state.close()

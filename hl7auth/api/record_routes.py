@@ -3,13 +3,12 @@
 Imports fastapi, api and store.
 """
 
-import hashlib
-import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel
 
+from hl7auth.api.accepting import ACCEPTED, Asked, IdempotencyKey, accept
 from hl7auth.api.etag import IfMatch, require_match
 from hl7auth.api.problems import Problem
 from hl7auth.api.record_shapes import Record, Update
@@ -25,13 +24,9 @@ router = APIRouter(tags=["authorization records"])
 Reader = Annotated[Caller, Depends(require(READ))]
 Writer = Annotated[Caller, Depends(require(WRITE))]
 Number = Annotated[str, Query(min_length=1, max_length=80)]
-IdempotencyKey = Annotated[str, Header(max_length=200, description="The same call again, with this, is done once.")]
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"description": "Taken on.", "headers": {"Operation-Location": {"schema": {"type": "string"}}}}
-}
 
 
-@router.post("/authorization", status_code=202, responses=_ACCEPTED, summary="Create an authorization")
+@router.post("/authorization", status_code=202, responses=ACCEPTED, summary="Create an authorization")
 def create_record(
     state: Api, caller: Writer, request: Request, response: Response, body: Record, idempotency_key: IdempotencyKey = ""
 ) -> dict[str, Any]:
@@ -39,7 +34,7 @@ def create_record(
     return _accepted(state, caller, request, response, "create", idempotency_key, {"body": _plain(body)})
 
 
-@router.patch("/authorization", status_code=202, responses=_ACCEPTED, summary="Update an authorization")
+@router.patch("/authorization", status_code=202, responses=ACCEPTED, summary="Update an authorization")
 def update_record(  # noqa: PLR0913, PLR0917 - each is a parameter
     state: Api, caller: Writer, request: Request, response: Response, authnumber: Number, body: Update,
     if_match: IfMatch = "", idempotency_key: IdempotencyKey = "",
@@ -57,7 +52,7 @@ def update_record(  # noqa: PLR0913, PLR0917 - each is a parameter
     return _accepted(state, caller, request, response, "update", idempotency_key, asked)
 
 
-@router.delete("/authorization", status_code=202, responses=_ACCEPTED, summary="Delete an authorization")
+@router.delete("/authorization", status_code=202, responses=ACCEPTED, summary="Delete an authorization")
 def delete_record(
     state: Api, caller: Writer, request: Request, response: Response, authnumber: Number,
     idempotency_key: IdempotencyKey = "",
@@ -98,17 +93,8 @@ def _accepted(
     state: Api, caller: Caller, request: Request, response: Response, what: str, key: str, asked: dict[str, Any]
 ) -> dict[str, Any]:
     may_enter(state, caller)
-    kind = f"authorization.{what}"
-    hashed = hashlib.sha256(repr((kind, asked)).encode()).hexdigest()
     bound = {"payors": sorted(caller.payors), "channels": sorted(caller.channels)}
-    operation = operations.Operation(secrets.token_hex(8), kind, caller.name, state.now, key, hashed, asked | bound)
-    known, same = state.write(lambda connection: operations.accept(connection, operation))
-    if not same:
-        raise Problem(422, "this Idempotency-Key was used for another call", "idempotency-key")
-    if known == operation.id:
-        request.app.state.operator.put(known)
-    response.headers["Operation-Location"] = f"{str(request.base_url).rstrip('/')}/operation/{known}"
-    return {"operation": known}
+    return accept(state, caller, Asked(f"authorization.{what}", asked, bound), key, (request, response))
 
 
 def _plain(body: BaseModel) -> dict[str, Any]:

@@ -37,6 +37,8 @@ from hl7auth.store.replays import (
 
 BAD = (State.REFUSED, State.FAILED, State.UNKNOWN)
 """What a person has to look at."""
+INTERRUPTED = "it was interrupted"
+"""Why a run rests that was told to stop, and that nobody paused."""
 _SHARE = 4
 """Of a rate, portions are taken so often a second."""
 
@@ -165,9 +167,9 @@ class _Run:
     def _rests(self, reader: Connection) -> str:
         asked = is_asked_to_pause(reader, self._number)
         reader.rollback()
-        if self._stop.is_set():
-            return "it was interrupted"
-        return "somebody paused it" if asked else ""
+        if asked:
+            return "somebody paused it"
+        return INTERRUPTED if self._stop.is_set() else ""
 
     def _wait(self, begun: float, done: int) -> None:
         """Holds the rate over the whole run; who wants it to rest is not kept waiting."""

@@ -6,10 +6,11 @@ Imports sqlalchemy, store.database and errors only.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from hl7auth.errors import UserError
 from hl7auth.store.database import connect
@@ -38,7 +39,11 @@ def only_one(engine: Engine, lock: Lock = ARCHIVE) -> Iterator[None]:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({lock.number})").scalar():
                 raise UserError(lock.busy)
-            yield
+            try:
+                yield
+            finally:  # the session may be kept for others; where it is cut, its locks are gone with it
+                with suppress(DBAPIError):
+                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({lock.number})")
         return
     path = (engine.url.database or "") + lock.suffix
     if path == lock.suffix or ":memory:" in path:
@@ -52,6 +57,15 @@ def only_one(engine: Engine, lock: Lock = ARCHIVE) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_taken(engine: Engine, lock: Lock) -> bool:
+    """Does somebody have it just now?"""
+    try:
+        with only_one(engine, lock):
+            return False
+    except UserError:
+        return True
 
 
 def _lock(descriptor: int, busy: str) -> None:

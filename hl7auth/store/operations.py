@@ -69,10 +69,16 @@ def end(connection: Connection, operation_id: str, stage: Stage, result: Mapping
     run(connection, sql, (str(stage), json.dumps(result, ensure_ascii=False), now, operation_id))
 
 
-def open_ids(connection: Connection) -> list[str]:
-    """Those that are not ended, in their order."""
-    sql = "SELECT id FROM operation WHERE state IN ('NotStarted', 'Running') ORDER BY created_at, id"
-    return [row.id for row in run(connection, sql, ())]
+def open_ids(connection: Connection, kinds: str = "") -> list[str]:
+    """Those that are not ended, of kinds that begin so, in their order."""
+    sql = "SELECT id FROM operation WHERE state IN ('NotStarted', 'Running') AND kind LIKE {p} ORDER BY created_at, id"
+    return [row.id for row in run(connection, sql, (f"{kinds}%",))]
+
+
+def is_open(connection: Connection, kind: str, beside: str) -> bool:
+    """Is another one of that very kind not ended?"""
+    sql = "SELECT 1 FROM operation WHERE state IN ('NotStarted', 'Running') AND kind = {p} AND id <> {p} LIMIT 1"
+    return run(connection, sql, (kind, beside)).first() is not None
 
 
 def read(connection: Connection, operation_id: str) -> tuple[str, dict[str, Any]] | None:

@@ -1,6 +1,7 @@
 """The API over a store of its own, asked in this process, beside a journal that takes messages of payors."""
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +36,11 @@ START = 1_778_407_200_000_000
 
 
 class Desk:
-    """A store, its API, and an administrator who asks it."""
+    """A store (a file in the folder, or at `url`), its API, and an administrator who asks it."""
 
-    def __init__(self, folder: Path, channel: Channel | None = None, **more: Any) -> None:
-        self.url = f"sqlite:///{folder / 'store.db'}"
-        self.engine = open_database(self.url)
+    def __init__(self, folder: Path, channel: Channel | None = None, url: str = "", **more: Any) -> None:
+        self.url = url or f"sqlite:///{folder / 'store.db'}"
+        self.engine = open_database(self.url, pooled=bool(url))
         metadata.create_all(self.engine)
         self.time = START
         ids = itertools.count(1)
@@ -93,6 +94,19 @@ class Desk:
         rest = "PRD|RP|Quill^Orla\rPID|1||M1^^^HILL^MR||Lantern^Ilse\rPR1|1||97110^^C4||20260501\r"
         (outcome,) = self.send((head + aut + rest).encode())
         assert outcome.changes, outcome.findings
+
+    def ended(self, answer: Response) -> dict[str, Any]:
+        """The operation that was taken on, when it has ended."""
+        assert answer.status_code == 202, answer.text
+        location = answer.headers["operation-location"]
+        assert location.startswith("http://testserver/operation/")
+        for _ in range(4_000):
+            found: dict[str, Any] = self.get(location.removeprefix("http://testserver"))
+            assert found["status"] in ("NotStarted", "Running", "Succeeded", "Failed")
+            if found["finished_at"]:
+                return found
+            time.sleep(0.005)
+        raise AssertionError("it does not end")
 
     def audited(self, subject: str = "") -> list[dict[str, Any]]:
         """The audit log, oldest first; it is sound."""

@@ -4,7 +4,6 @@ Tests whose names are sentences are those of the page that describes these calls
 """
 
 import copy
-import time
 from typing import Any
 
 import pytest
@@ -31,26 +30,12 @@ NEW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def ended(desk: Desk, answer: Response) -> dict[str, Any]:
-    """The operation that was taken on, when it has ended."""
-    assert answer.status_code == 202, answer.text
-    location = answer.headers["operation-location"]
-    assert location.startswith("http://testserver/operation/")
-    for _ in range(2_000):
-        found: dict[str, Any] = desk.get(location.removeprefix("http://testserver"))
-        assert found["status"] in ("NotStarted", "Running", "Succeeded", "Failed")
-        if found["finished_at"]:
-            return found
-        time.sleep(0.005)
-    raise AssertionError("it does not end")
-
-
 def create(desk: Desk, **more: Any) -> dict[str, Any]:
-    return ended(desk, desk.ask("POST", "/authorization", json=NEW | more))
+    return desk.ended(desk.ask("POST", "/authorization", json=NEW | more))
 
 
 def patch(desk: Desk, body: dict[str, Any], number: str = "A100", **more: Any) -> dict[str, Any]:
-    return ended(desk, desk.ask("PATCH", f"/authorization?authnumber={number}", json=body, **more))
+    return desk.ended(desk.ask("PATCH", f"/authorization?authnumber={number}", json=body, **more))
 
 
 def record(desk: Desk, number: str = "A100") -> Any:
@@ -155,7 +140,7 @@ def test_when_the_call_is_accepted_it_returns_an_operations_url_that_tracks_the_
     assert answer.status_code == 202
     operation = answer.json()["operation"]
     assert answer.headers["operation-location"] == f"http://testserver/operation/{operation}"
-    done = ended(desk, answer)
+    done = desk.ended(answer)
     assert (done["id"], done["status"]) == (operation, "Succeeded")
     assert done["kind"] == "authorization." + {"POST": "create", "PATCH": "update", "DELETE": "delete"}[method]
 
@@ -170,7 +155,7 @@ def test_an_operation_is_not_started_then_running_and_then_at_its_end(desk: Desk
         operations.begin(connection, answer.json()["operation"])
     assert desk.get(location)["status"] == "Running"
     with TestClient(create_app(desk.settings)):  # the service is there again, and works on what was left
-        assert ended(desk, answer)["status"] == "Succeeded"
+        assert desk.ended(answer)["status"] == "Succeeded"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +236,7 @@ def test_the_lookup_keys_of_the_record_to_update_or_delete_are_in_the_query_para
     assert refused["errors"] == [{"path": "/authnumber", "text": "there is no such field"}]
     patch(desk, {"authdecision": "DE"}, "A200")
     assert (record(desk)["authdecision"], record(desk, "A200")["authdecision"]) == ("AP", "DE")
-    ended(desk, desk.ask("DELETE", "/authorization?authnumber=A200"))
+    desk.ended(desk.ask("DELETE", "/authorization?authnumber=A200"))
     is_problem(desk.ask("GET", "/authorization?authnumber=A200"), 404)
     assert record(desk)["authdecision"] == "AP"
 
@@ -323,7 +308,7 @@ def test_the_action_record_of_the_sample_is_taken_for_record_action_with_a_warni
 
 def test_delete_an_authorization_record_and_all_associated_child_records(desk: Desk) -> None:
     create(desk)
-    done = ended(desk, desk.ask("DELETE", "/authorization?authnumber=A100"))
+    done = desk.ended(desk.ask("DELETE", "/authorization?authnumber=A100"))
     assert done["status"] == "Succeeded"
     is_problem(desk.ask("GET", "/authorization?authnumber=A100"), 404)
     assert len(desk.get("/authorizations/A100@UNKNOWN/history")["items"]) == 2  # what was, stays on record
@@ -334,7 +319,7 @@ def test_delete_an_authorization_record_and_all_associated_child_records(desk: D
 def test_an_unknown_number_fails_in_the_operation_and_not_in_the_call(desk: Desk) -> None:
     for answer in (desk.ask("DELETE", "/authorization?authnumber=NO"),
                    desk.ask("PATCH", "/authorization?authnumber=NO", json={})):  # fmt: skip
-        done = ended(desk, answer)
+        done = desk.ended(answer)
         assert (done["status"], done["error"]["type"]) == ("Failed", "urn:hl7auth:missing")
     is_problem(desk.ask("DELETE", "/authorization"), 400)
     is_problem(desk.ask("GET", "/operation/none"), 404)
@@ -347,12 +332,12 @@ def test_the_same_call_again_is_done_once(desk: Desk) -> None:
     assert again.headers["operation-location"] == first.headers["operation-location"]
     other = desk.ask("POST", "/authorization", json=NEW | {"authnumber": "B1"}, headers=key)
     assert is_problem(other, 422)["type"] == "urn:hl7auth:idempotency-key"
-    assert ended(desk, again)["result"]["created"] is True
+    assert desk.ended(again)["result"]["created"] is True
 
 
 def test_what_a_process_left_undone_is_done_once(desk: Desk) -> None:
     answer = desk.ask("POST", "/authorization", json=NEW)
-    done = ended(desk, answer)
+    done = desk.ended(answer)
     state = desk.app.state.api
     with desk.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE operation SET state = 'Running', result = NULL")
@@ -382,10 +367,10 @@ def test_who_may_write(desk: Desk) -> None:
     desk.grant("PB1", payor="OTHER")
     bound = desk.token("bound", WRITE, READ, payors=["ACME"])
     answer = desk.ask("DELETE", "/authorization?authnumber=PB1", headers=bound)
-    assert ended(desk, answer)["status"] == "Failed"
+    assert desk.ended(answer)["status"] == "Failed"
     assert desk.get("/authorizations/PB1@OTHER")["status"] == "approved"
     answer = desk.ask("POST", "/authorization", json=NEW, headers=bound)
-    assert ended(desk, answer)["result"]["authorization"] == "A100@ACME"
+    assert desk.ended(answer)["result"]["authorization"] == "A100@ACME"
 
 
 def test_every_change_is_in_the_audit_log(desk: Desk) -> None:
