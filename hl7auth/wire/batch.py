@@ -11,12 +11,18 @@ from typing import NamedTuple
 from hl7auth.wire.framing import BOM, FS, VT, Deframer, Frame
 
 _CAPTURE = re.compile(rb"\x0b(?:\xef\xbb\xbf)?(?:MSH|FHS|BHS)|\x1c(?:[\r\n]|\Z)")
-# A line that begins a message, or one of the batch protocol's own
-_HEAD = rb"[ \t]*(MSH(?=[^\w\s])|(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z))"
-_FIRST_HEAD, _NEXT_HEAD = re.compile(_HEAD), re.compile(rb"[\r\n]" + _HEAD)
-_BATCH_HEAD = re.compile(rb"(?:FHS|BHS|BTS|FTS)(?=[^\w\s]|[\r\n]|\Z)")
+_ENDED = rb"(?=[^\w\s]|[\r\n]|\Z)"
+# What a line may begin with, that begins a message or is one of the batch protocol's own. One expression for each: one
+# that begins with letters is found ten times as fast as one that begins with a choice
+_NAMES = tuple(
+    re.compile(each) for each in (rb"MSH(?=[^\w\s])", *(name + _ENDED for name in (rb"FHS", rb"BHS", rb"BTS", rb"FTS")))
+)
+_BATCH_HEAD = re.compile(rb"(?:FHS|BHS|BTS|FTS)" + _ENDED)
 _LINE_END = re.compile(rb"\r\n?|\n")
 _BLANK = b"\r\n\x00 \t"
+_INDENT, _LINE_ENDS = b" \t", b"\r\n"
+_NAME = 3
+"""Bytes of a name."""
 _LONGEST_HEAD = 80
 """Bytes of a line's beginning that are looked at again with the next block: an indent and a name."""
 _LARGEST_FRAME = 256 * 1024 * 1024
@@ -40,7 +46,7 @@ def split(data: bytes) -> Batch:
     MLLP frames are found by their framing bytes; otherwise a message begins where a line begins with MSH and ends
     before the next such line or a line of the batch protocol. Blank lines behind its last segment are not part of it.
     """
-    return _split_capture(data) if _is_capture(data) else _Lines().read(data, last=True)
+    return _split_capture(data) if _is_capture(data) else _Lines().read(data, _heads(data), last=True)
 
 
 def split_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
@@ -60,15 +66,15 @@ def _is_capture(data: bytes) -> bool:
 
 def _line_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
     """A piece ends where the next line begins one, so that all before the last such line can be read."""
-    lines, held = _Lines(), b""
+    lines, held, heads = _Lines(), b"", list[int]()
     for block in blocks:
-        since = max(len(held) - _LONGEST_HEAD, 0)
+        since = max(len(held) - _LONGEST_HEAD, heads[-1] + 1 if heads else 0, 0)
         held += block
-        cut = max((match.start(1) for match in _NEXT_HEAD.finditer(held, since) if match.end() < len(held)), default=0)
-        if cut:
-            yield lines.read(held[:cut])
-            held = held[cut:]
-    yield lines.read(held, last=True)
+        heads += [at for at in _heads(held, since) if at + _NAME < len(held)]
+        if heads and (cut := heads[-1]):
+            yield lines.read(held[:cut], heads[:-1])
+            held, heads = held[cut:], [0]
+    yield lines.read(held, _heads(held), last=True)
 
 
 def _capture_blocks(blocks: Iterable[bytes]) -> Iterator[Batch]:
@@ -99,7 +105,8 @@ def begins_batch(data: bytes) -> bool:
 def pieces(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
     """What a frame of a batch holds, one after the other: name (FHS, BHS, MSH, BTS, FTS), line or message, and what
     stands behind a line and belongs to nothing. What stands before the first of them is a message that is none."""
-    for name, piece in _pieces(data.removeprefix(BOM)):
+    data = data.removeprefix(BOM)
+    for name, piece in _pieces(data, _heads(data)):
         if name in (b"MSH", b""):
             if piece.strip(_BLANK):
                 yield b"MSH", _without_blank_lines(piece), b""
@@ -141,15 +148,16 @@ class _Lines:
         self.tally = _Tally()
         self.begun = self.strays = False
 
-    def read(self, data: bytes, last: bool = False) -> Batch:
-        """The messages of some more of the file, which ends where something begins."""
+    def read(self, data: bytes, heads: Sequence[int], last: bool = False) -> Batch:
+        """The messages of some more of the file, which ends where something begins; `heads` are those of the data."""
         messages: list[bytes] = []
         notes: list[str] = []
         if not self.begun and data.startswith(BOM):
             notes.append("a byte order mark stands before the first line")
             data = data.removeprefix(BOM)
+            heads = _heads(data)
         self.begun = True
-        for name, piece in _pieces(data):
+        for name, piece in _pieces(data, heads):
             self.tally.sees(name)
             if name == b"MSH":
                 messages.append(_without_blank_lines(piece))
@@ -163,12 +171,26 @@ class _Lines:
         return Batch(messages, tuple(notes))
 
 
-def _pieces(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _heads(data: bytes, since: int = 0) -> list[int]:
+    """Where lines begin something, from a place on: the places of their names, behind what they are indented by."""
+    return sorted(
+        match.start() for name in _NAMES for match in name.finditer(data, since) if _begins_line(data, match.start())
+    )
+
+
+def _begins_line(data: bytes, at: int) -> bool:
+    while at and data[at - 1] in _INDENT:
+        at -= 1
+    return not at or data[at - 1] in _LINE_ENDS
+
+
+def _pieces(data: bytes, heads: Sequence[int]) -> Iterator[tuple[bytes, bytes]]:
     """Each line that begins something with all that follows it; what stands before the first has no name."""
-    name, start, first = b"", 0, _FIRST_HEAD.match(data)
-    for match in chain([first] if first else [], _NEXT_HEAD.finditer(data)):
-        yield name, data[start : match.start(1)]
-        name, start = match[1], match.start(1)
+    name, start = b"", 0
+    for at in heads:
+        if at or name:
+            yield name, data[start:at]
+        name, start = data[at : at + _NAME], at
     yield name, data[start:]
 
 
@@ -216,5 +238,5 @@ def _open(frame: Frame) -> Batch:
     if not frame.payload:
         return Batch([], ("it is empty",))
     if frame.payload.startswith((b"FHS", b"BHS")):
-        return _Lines().read(frame.payload, last=True)
+        return _Lines().read(frame.payload, _heads(frame.payload), last=True)
     return Batch([frame.payload])
