@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from hl7auth.flow.endpoint import endpoint
-from hl7auth.net.mllp_client import MllpClient, Session
+from hl7auth.net.mllp_client import MllpClient
+from hl7auth.net.mllp_session import Session
 from hl7auth.net.parcel import World
 from hl7auth.net.tls import Credentials, has_server_name, secured, why
 from hl7auth.net.tls_files import Place
@@ -29,11 +30,11 @@ class SecureSession(Session):
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """The handshake has the time of a connection."""
         self._owner.opening.add(self)
-        self._set("handshake", self._owner.settings.connect_seconds, self._too_long)
+        self._timers.set("handshake", self._owner.settings.connect_seconds, self._too_long)
 
     def handshakeCompleted(self) -> None:  # noqa: N802 - Twisted's name
         """Ready for a message, if it is the server that is meant."""
-        self._timers.pop("handshake").cancel()
+        self._timers.cancel("handshake")
         self._is_secure = True
         name = self._owner.server_name
         if name and not has_server_name(self.transport, name):

@@ -16,7 +16,6 @@ from hl7apy.mllp import AbstractHandler, MLLPServer
 
 from hl7auth.flow.destination import ER7
 from hl7auth.net.http_post import judged
-from hl7auth.net.mllp_client import answer_due
 from hl7auth.wire.batch import split
 from tests.outbox import Outbox, raw
 
@@ -241,20 +240,3 @@ print(threads.ended, threads.room)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert ran.stdout == "True 0\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "due"),
-    [
-        (raw("C1"), True),
-        (raw("C1", ("NE", "AL")), True),
-        (raw("C1", ("NE", "NE")), False),
-        (raw("C1", ("ER", "NE")), False),
-        (raw("C1", kind="ACK"), False),
-        (raw("C1", kind="RPA^I08").replace(b"\rPRD", b"\rMSA|AA|X\rPRD"), False),
-        (raw("C1", ("AL", "NE"), "RPA^I08").replace(b"\rPRD", b"\rMSA|AA|X\rPRD"), True),
-        (b"no message", True),
-    ],
-)
-def test_when_an_answer_is_due(content: bytes, due: bool) -> None:
-    assert answer_due(content) is due
