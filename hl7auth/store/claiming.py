@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from hl7auth.flow.outbox import Claimed, Kind, State
 from hl7auth.observe import log
 from hl7auth.store.bodies import BodyFault, sealed_bodies
-from hl7auth.store.deliveries import run
+from hl7auth.store.deliveries import ask_for
 from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
 
 _MOST_PARAMETERS = 500
@@ -70,7 +70,7 @@ def behind(
         if len(found) >= most:
             break
         if not row[4]:
-            there: Any = run(connection, _BEHIND, (destination, row[2], row[0], most - len(found)))
+            there = ask_for(connection, _BEHIND, (destination, row[2], row[0], most - len(found)))
             found += takewhile(lambda each: _is_simple(each, now, kind), there)
     return found
 
@@ -111,7 +111,7 @@ def _contents(connection: Connection, sql: str, ids: list[int]) -> dict[int, byt
     found: dict[int, bytes] = {}
     for at in range(0, len(ids), _MOST_PARAMETERS):
         some = ids[at : at + _MOST_PARAMETERS]
-        rows: Any = run(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some).all()
+        rows = ask_for(connection, f"{sql} ({', '.join(['{p}'] * len(some))})", some)
         found.update((row[0], bytes(row[1]) if row[2] is None else _sealed(connection, row[0], row[2])) for row in rows)
     return found
 

@@ -26,18 +26,19 @@ def ask(connection: Connection, sql: str, values: tuple[object, ...]) -> Sequenc
         raise _told(sql, values, error) from error
 
 
-def write_all(connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """One statement for each row of values; nothing where there is none. Raises DBAPIError."""
+def write_all(connection: Connection, sql: str, rows: Sequence[tuple[object, ...]]) -> int:
+    """One statement for each row of values; nothing where there is none. Returns how many rows of the table they
+    changed. Raises DBAPIError."""
     if not rows:
-        return
+        return 0
     driver: Any = connection.connection.dbapi_connection
-    if not isinstance(driver, sqlite3.Connection):
-        connection.exec_driver_sql(sql, list(rows))
-        return
+    if not isinstance(driver, sqlite3.Connection) or not connection.in_transaction():  # which SQLAlchemy begins itself
+        return connection.exec_driver_sql(sql, list(rows)).rowcount
     try:
-        driver.executemany(sql, rows)
+        changed: int = driver.executemany(sql, rows).rowcount
     except sqlite3.Error as error:
         raise _told(sql, None, error) from error
+    return changed
 
 
 def _told(sql: str, values: tuple[object, ...] | None, error: sqlite3.Error) -> BaseException:

@@ -17,7 +17,7 @@ from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
 from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
 from hl7auth.store.claiming import behind, claim_sql, claimed, due_sql
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import RECORD, places, promote, run, run_many
+from hl7auth.store.deliveries import RECORD, ask_for, places, promote, run, run_many
 from hl7auth.store.delivery_table import IS_IN_FLIGHT, IS_OPEN
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
@@ -99,7 +99,7 @@ class Queue:
             self._reader = frugal(connect(self._engine.execution_options(reads_only=True)))
         with self._reader.begin():
             own = self.destination
-            row: Any = run(self._reader, due_sql(self.only or ""), (own, own, self.owner, own)).one()
+            (row,) = ask_for(self._reader, due_sql(self.only or ""), (own, own, self.owner, own))
         times = [each for each in row[:2] if each is not None]
         return Due(min(times) if times else None, row[2] is not None)
 
@@ -228,7 +228,7 @@ class Queue:
 
     def _claim(self, connection: Connection, room: int, now: int, most_behind: int) -> list[Claimed]:
         sql = claim_sql(connection.dialect.name, self.only or "")
-        rows: Any = run(connection, sql, (self.destination, now, self.destination, room)).all()
+        rows = ask_for(connection, sql, (self.destination, now, self.destination, room))
         if not rows:
             return []
         ids = [(self.owner, now + LEASE, row[0]) for row in rows]
