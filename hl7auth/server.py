@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
@@ -26,6 +27,7 @@ from hl7auth.net.beside import Beside, listening_socket
 from hl7auth.net.collector import calm_the_collector
 from hl7auth.net.control import Control, tell_failed
 from hl7auth.net.entrance import check_tls
+from hl7auth.net.neighbours import Neighbours
 from hl7auth.net.parent import Parent
 from hl7auth.net.ports import endpoint_of, plain_endpoint_of
 from hl7auth.net.reload import Reloader, Wanted
@@ -111,25 +113,29 @@ def run(  # noqa: PLR0913 - all that a process is put together of
     again: Again | None = None,
     wished: Sequence[Wished] = (),
     *,
+    desk: Wished | None = None,
     migrate: bool = True,
 ) -> None:
     """Serves until SIGINT or SIGTERM; with `again` reads its channels anew on SIGHUP; without `migrate` takes the
-    schema as it is. Raises UserError when it can not start."""
+    schema as it is. `wished` are processes beside it, `desk` is the one that is there while a channel has requests that
+    rules decide. Raises UserError when it can not start."""
     from twisted.internet import reactor
 
     check_steps(channels)
-    beside = [
-        Beside(reactor, each.module, each.setup, listening_socket(each.address) if each.address else None)
-        for each in wished
-    ]
+
+    def made(each: Wished) -> Beside:
+        return Beside(reactor, each.module, each.setup, listening_socket(each.address) if each.address else None)
+
+    beside = [made(each) for each in wished]
     program: Server | Parent
     if workers == 1:
         shared = bool(beside)
         program = Server(channels, database, reactor, announce, outside, migrate=migrate, writers=shared)
     else:
         program = Parent(channels, database, reactor, announce, workers, outside, migrate=migrate)
+    neighbours = Neighbours(beside, None if desk is None else partial(made, desk), program.share, program.channels)
     if again is None:
-        _run(reactor, program, beside=beside)
+        _run(reactor, program, beside=neighbours)
         return
     wanted = endpoint_of if workers == 1 else plain_endpoint_of
 
@@ -138,8 +144,8 @@ def run(  # noqa: PLR0913 - all that a process is put together of
         check_tls(channel)
 
     alerts = AlertsAgain(again.folder.path, outside.alerts, again.folder.environment)
-    reloader = Reloader(reactor, again.folder, database, program, check, alerts)
-    _run(reactor, program, Ears(reactor, reloader, again.control), beside)
+    reloader = Reloader(reactor, again.folder, database, program, check, alerts, neighbours.serve)
+    _run(reactor, program, Ears(reactor, reloader, again.control), neighbours)
 
 
 def run_worker() -> None:
@@ -156,7 +162,7 @@ def run_worker() -> None:
         sys.exit(2)
 
 
-def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Sequence[Beside] = ()) -> None:
+def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Neighbours | None = None) -> None:
     """Runs the reactor, which is a module that is also an object: mypy would see the module."""
     _many_descriptors()
     failures: list[BaseException] = []
@@ -170,12 +176,12 @@ def _run(reactor: Any, program: Program, ears: Ears | None = None, beside: Seque
         await program.start()
         if ears is not None:
             ears.open()
-        for each in beside:
-            each.start()
+        if beside is not None:
+            beside.start()
 
     async def stop() -> None:
-        for each in beside:
-            await each.stop()
+        if beside is not None:
+            await beside.stop()
         if ears is not None:
             await ears.close()
         await program.stop()

@@ -1,6 +1,6 @@
 """The process of the API: uvicorn on the socket that the engine listens at, until the engine ends.
 
-Imports uvicorn, api, flow, store, net (the descriptor, the collector), observe and errors.
+Imports uvicorn, fastapi, api, flow, store, net (the pipe, the channels, the collector), observe and errors.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from hl7auth.api.app import create_app
-from hl7auth.api.state import Settings
+from hl7auth.api.state import Settings, State
 from hl7auth.errors import UserError
-from hl7auth.flow.channel import load_channels
-from hl7auth.net.beside import LISTENS
+from hl7auth.flow.channel_folder import ChannelFolder
+from hl7auth.net.beside import LISTENS, hear
 from hl7auth.net.collector import calm_the_collector
+from hl7auth.net.served import Served
 from hl7auth.observe import ids, log, log_to_stderr
 from hl7auth.store.database import open_database, require_current
 
@@ -38,9 +40,9 @@ _GRACE = 5
 def settings_of(setup: Mapping[str, Any]) -> Settings:
     """The settings of a setup: database, channels (a folder or null), desk, manual, shares. Raises UserError."""
     folder = setup.get("channels")
-    channels = {each.name: each for each in load_channels(Path(folder) if folder else None, os.environ)}
-    desk = setup.get("desk", "")
-    if desk and desk not in channels:
+    channels = Served(ChannelFolder(Path(folder) if folder else None, os.environ))
+    desk = setup.get("desk", "") or next(iter(channels), "")
+    if desk not in channels:
         raise UserError(f"there is no channel '{desk}' for the API (known: {', '.join(channels)})")
     engine = open_database(setup["database"], create=False, pooled=True)
     require_current(engine)
@@ -49,10 +51,10 @@ def settings_of(setup: Mapping[str, Any]) -> Settings:
     return Settings(engine, channels, desk, manual, shares, new_id=ids(worker=_WORKER))
 
 
-def server_of(settings: Settings) -> uvicorn.Server:
+def server_of(app: FastAPI) -> uvicorn.Server:
     """A server for the application. Nothing of a request is logged: a path may hold the number of a patient."""
     config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, server_header=False, date_header=False,
+        app, log_config=None, access_log=False, server_header=False, date_header=False,
         timeout_graceful_shutdown=_GRACE, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
         limit_concurrency=512,
     )  # fmt: skip
@@ -65,14 +67,16 @@ def main() -> None:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     setup = json.loads(sys.stdin.buffer.readline())
     try:
-        server = server_of(settings_of(setup))
+        settings = settings_of(setup)
+        app = create_app(settings)
     except UserError as fault:
         log("api.failed", str(fault), level=logging.ERROR)
         sys.exit(2)
+    server = server_of(app)
     sys.setswitchinterval(_SWITCH_SECONDS)
     calm_the_collector()
     listens = socket.socket(fileno=LISTENS)
-    threading.Thread(target=_watch, args=(server,), name="engine", daemon=True).start()
+    threading.Thread(target=_watch, args=(server, app.state.api), name="engine", daemon=True).start()
     asyncio.run(_serve(server, listens))
 
 
@@ -91,9 +95,16 @@ async def _tell(server: uvicorn.Server, listens: socket.socket) -> None:
     sys.stdout.flush()
 
 
-def _watch(server: uvicorn.Server) -> None:
+def _watch(server: uvicorn.Server, state: State) -> None:
     """The engine has ended when the pipe does."""
-    sys.stdin.buffer.read()
+
+    def served(names: list[str]) -> None:
+        channels = state.settings.channels
+        if isinstance(channels, Served):
+            channels.look(names)
+        state.steps.close()  # functions of rules may be others
+
+    hear(sys.stdin.buffer, served)
     server.should_exit = True
 
 

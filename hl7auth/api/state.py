@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from hl7auth.api.glance import Glance
+from hl7auth.api.problems import Problem
 from hl7auth.api.writer import Together, Writer
 from hl7auth.domain.balance import ALERT_SHARE
 from hl7auth.flow.channel import Channel
@@ -144,8 +145,13 @@ class State:
         raise AssertionError("unreachable")
 
     def submit(self, raw: bytes, peer: str = "desk") -> Outcome:
-        """A message through the pipeline of the desk's channel, as one that came in; durable when this returns."""
-        planned = plan(raw, self.settings.channels[self.desk], self.now, self.settings.new_id, (), peer)
+        """A message through the pipeline of the desk's channel, as one that came in; durable when this returns. Raises
+        Problem (503) where that channel is gone."""
+        channel = self.settings.channels.get(self.desk)
+        if channel is None:
+            said = f"the channel '{self.desk}', by which this goes in, is not served any more"
+            raise Problem(503, said, "no-channel", headers={"Retry-After": "60"})
+        planned = plan(raw, channel, self.now, self.settings.new_id, (), peer)
         with self._journal_lock, self.alone():
             (outcome,) = self.journal.commit([planned])
         return outcome

@@ -1,7 +1,7 @@
 """The process beside the engine that decides by the rules of channels, and asks again for enrollment, until its end.
 
-Imports sqlalchemy, desk, domain, flow, store, net.collector, steps, observe and errors. Run by the engine as `python -m
-hl7auth.desk.process`.
+Imports sqlalchemy, desk, domain, flow, store, net (the pipe, the channels, the collector), steps, observe and errors.
+Run by the engine as `python -m hl7auth.desk.process`.
 
 It looks at the database in short intervals, because requests are committed by other processes. Several may run over one
 database: whoever submits a request first works on it, and others take it up when that takes too long.
@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +25,9 @@ from hl7auth.domain.process import Event, Forbidden, Missing
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.channel_folder import ChannelFolder
+from hl7auth.net.beside import hear
 from hl7auth.net.collector import calm_the_collector
+from hl7auth.net.served import Served
 from hl7auth.observe import ids, log, log_to_stderr, now
 from hl7auth.steps_runner import StepProcess
 from hl7auth.store.database import open_database, require_current
@@ -129,30 +130,28 @@ def main() -> None:
     log_to_stderr()
     setup = json.loads(sys.stdin.buffer.readline())
     stopping = threading.Event()
-    threading.Thread(target=_watch, args=(stopping,), name="engine", daemon=True).start()
     try:
         engine = open_database(setup["database"], create=False, pooled=True)
         require_current(engine)
+        served = Served(ChannelFolder(Path(setup["channels"]) if setup.get("channels") else None, os.environ))
     except UserError as fault:
         log("desk.failed", str(fault), level=logging.ERROR)
         sys.exit(2)
+    threading.Thread(target=_watch, args=(served, stopping), name="engine", daemon=True).start()
     calm_the_collector()
-    folder = ChannelFolder(Path(setup["channels"]) if setup.get("channels") else None, os.environ)
     with StepProcess() as steps:
-        _work(engine, folder, steps, stopping)
+        _work(engine, served, steps, stopping)
     engine.dispose()
 
 
-def _work(engine: Engine, folder: ChannelFolder, steps: StepProcess, stopping: threading.Event) -> None:
-    """Round after round; with the channels as their files are, as far as they are good."""
-    versions: Any = None
-    rounds: Rounds | None = None
+def _work(engine: Engine, served: Served, steps: StepProcess, stopping: threading.Event) -> None:
+    """Round after round, by the channels as the engine serves them."""
+    times, rounds = served.times, Rounds(engine, dict(served.items()), steps)
     while not stopping.is_set():
+        if served.times != times:
+            times, rounds = served.times, Rounds(engine, dict(served.items()), steps)
+            steps.close()  # functions of rules may be others
         try:
-            found = folder.look().channels
-            if rounds is None or {name: each.version for name, each in found.items()} != versions:
-                versions = {name: each.version for name, each in found.items()}
-                rounds = Rounds(engine, found, steps)
             if not rounds.round():
                 stopping.wait(POLL_SECONDS)
         except (SQLAlchemyError, UserError):
@@ -160,9 +159,9 @@ def _work(engine: Engine, folder: ChannelFolder, steps: StepProcess, stopping: t
             stopping.wait(1)
 
 
-def _watch(stopping: threading.Event) -> None:
+def _watch(served: Served, stopping: threading.Event) -> None:
     """The engine has ended when the pipe does."""
-    sys.stdin.buffer.read()
+    hear(sys.stdin.buffer, served.look)
     stopping.set()
 
 

@@ -51,6 +51,10 @@ class Server:
         """The channels that are served, by their names."""
         return self._numbers.channels
 
+    def share(self) -> None:
+        """From now on others write to the database as well."""
+        self._service.share()
+
     async def start(self) -> None:
         """Listens on every channel. Raises UserError or ConfigError naming the channel that can not listen."""
         shown = await self._seen.start() if self._seen is not None else ""

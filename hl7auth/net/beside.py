@@ -3,15 +3,17 @@
 Imports twisted, observe and errors only.
 
 The API gets a socket that listens already as descriptor LISTENS, so that a taken port stops the start of the engine
-with a sentence. The standard input is a pipe, of which it reads its setup to the first line end, and which ends when
-the engine does, however that ends.
+with a sentence. The standard input is a pipe, of which it reads its setup to the first line end; each line after it
+names the channels that are served from then on, as JSON. The pipe ends when the engine does, however that ends.
 """
 
+import json
 import logging
 import os
 import socket
 import sys
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, BinaryIO
 
 from twisted.internet import defer
 from twisted.internet.protocol import ProcessProtocol
@@ -46,6 +48,12 @@ def listening_socket(address: str) -> socket.socket:
     return made
 
 
+def hear(source: BinaryIO, served: Callable[[list[str]], object]) -> None:
+    """On the side of the process: `served` hears the names of channels, each time; comes back when the engine ends."""
+    for line in iter(source.readline, b""):
+        served(json.loads(line))
+
+
 class Beside(ProcessProtocol):
     """One process, of the module `module`; `setup` is one line of text. The API `listens`."""
 
@@ -59,6 +67,7 @@ class Beside(ProcessProtocol):
         self._began = 0.0
         self._later: Any = None
         self._ended: defer.Deferred[None] | None = None
+        self._served = b""
 
     def start(self) -> None:
         """Starts it."""
@@ -69,7 +78,13 @@ class Beside(ProcessProtocol):
             descriptors[LISTENS] = self._listens.fileno()
         command = [sys.executable, "-m", self._module]
         self._process = self._reactor.spawnProcess(self, sys.executable, command, os.environ, childFDs=descriptors)
-        self._process.write(self._setup.encode() + b"\n")
+        self._process.write(self._setup.encode() + b"\n" + self._served)
+
+    def tell(self, served: Collection[str]) -> None:
+        """The channels that are served from now on, whose files may say something else than before."""
+        self._served = json.dumps([*served]).encode() + b"\n"
+        if self._process is not None:
+            self._process.write(self._served)
 
     async def stop(self) -> None:
         """Ends it, and waits until it has ended."""

@@ -80,6 +80,9 @@ class Parent:
         """The channels that are served, by their names."""
         return self._numbers.channels
 
+    def share(self) -> None:
+        """Others may write to the database: the workers do so already."""
+
     async def start(self) -> None:
         """Listens on every channel, and accepts when all workers are ready. Raises UserError or ConfigError."""
         shown = await self._seen.start() if self._seen is not None else ""

@@ -83,7 +83,8 @@ class _Plan(NamedTuple):
 
 
 class Reloader:
-    """Reloads, one time after the other. `check` says what is wrong with a channel beside what all have in common."""
+    """Reloads, one time after the other. `check` says what is wrong with a channel beside what all have in common;
+    `neighbours` hears what is served then."""
 
     def __init__(
         self,
@@ -93,6 +94,7 @@ class Reloader:
         serving: Serving,
         check: Callable[[Channel], object],
         alerts: AlertsAgain | None = None,
+        neighbours: Callable[[Mapping[str, Channel]], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
         self._folder = folder
@@ -100,6 +102,7 @@ class Reloader:
         self._serving = serving
         self._check = check
         self._alerts = alerts
+        self._neighbours = neighbours
         self._lock = defer.DeferredLock()
         self._closed = False
         self._editions: frozenset[str] = frozenset()
@@ -138,6 +141,7 @@ class Reloader:
         if not wanted.name:
             told += await self._watch()
         await self._serving.renew_certificates()
+        self._neighbours(self._serving.channels)
         self._forget()
         waits = await self._in_thread(self._stranded, dict(self._serving.channels))
         report = Report(tuple(sorted(told)), plan.unchanged, waits)

@@ -73,6 +73,7 @@ class Service:
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
         new_id = ids(worker=worker)
         self._journal = Journal(self._engine, new_id if worker is not None or writers else None)
+        self.share = partial(self._journal.share, new_id)
         # of several processes the parent sends: a destination sees the connections that it was promised
         self.ear = Ear(reactor, Notices(self._engine))
         sends = list(channels.values()) if worker is None else ()

@@ -83,6 +83,10 @@ class Journal:
         except Exception as error:
             self._give_up(error, len(plans))
 
+    def share(self, new_id: Callable[[], int]) -> None:
+        """From the next batch on, others write as well."""
+        self._new_id = self._new_id or new_id
+
     def tidy(self) -> None:
         """Work of the store that no reply and no other writer has to wait for. Never raises."""
         if self._connection is not None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -26,13 +27,14 @@ def free_port() -> int:
 class Live:
     """`hl7auth serve` over a folder. A channel `base` is there from the beginning: the folder is never empty."""
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
+    def __init__(self, folder: Path, workers: int = 1, options: Sequence[str] = ()) -> None:
         self.folder = folder
         self.channels = folder / "channels"
         self.channels.mkdir()
         self.ports: dict[str, int] = {}
         self.write("base")
         command = ["serve", "--channels", "channels", "--database", "sqlite:///live.db", "--workers", str(workers)]
+        command += options
         self._log = (folder / "log").open("wb")
         self.process = Process(command, cwd=folder, stdout=subprocess.PIPE, stderr=self._log, env=ENVIRONMENT)
         assert self.process.stdout is not None
