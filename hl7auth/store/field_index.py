@@ -1,6 +1,6 @@
 """The index of fields: what messages can be looked up by, written with them in one transaction.
 
-Imports sqlalchemy, flow and store.direct only.
+Imports sqlalchemy, flow, store.direct and store.schema only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.indexed import INDEXED, MOST_OF_MESSAGE, folded, index_entries
-from hl7auth.store.direct import write_all
+from hl7auth.store.direct import insert_all, write_all
+from hl7auth.store.schema import message_field
 
 Row = tuple[str, str, int]
 """Path, folded value and id of a message."""
@@ -20,6 +21,14 @@ _INSERT_ALL = (
     "INSERT INTO message_field (field, value, message_id)"
     " SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[]) ON CONFLICT DO NOTHING"
 )
+
+
+def write_new_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Adds those of messages that are new themselves."""
+    if connection.dialect.name == "postgresql":
+        insert_all(connection, message_field, ("field", "value", "message_id"), sorted({*rows}))
+    else:
+        write_rows(connection, rows)
 
 
 def write_rows(connection: Connection, rows: Sequence[Row]) -> None:

@@ -4,7 +4,6 @@ Imports sqlalchemy, orjson, domain, flow, rules.check, and of store what writes 
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 import orjson
 from sqlalchemy import Connection
@@ -14,10 +13,11 @@ from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.outbox import Delivery, deliveries
 from hl7auth.rules.check import finding_entry
 from hl7auth.store.deliveries import write_deliveries
-from hl7auth.store.direct import write_all
-from hl7auth.store.field_index import Row, field_rows, write_rows
+from hl7auth.store.direct import insert_all, write_all
+from hl7auth.store.field_index import Row, field_rows, write_new_rows
 from hl7auth.store.forwards import write_relays
 from hl7auth.store.known import PARTY
+from hl7auth.store.schema import authorization_version, message
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 _MESSAGE_COLUMNS = (
@@ -71,15 +71,15 @@ class Rows:
     def write(self, connection: Connection) -> None:
         """Writes them, in the transaction of the caller."""
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        write_all(connection, _insert("message", _MESSAGE_COLUMNS, mark), self._messages)
-        write_rows(connection, self._fields)
+        insert_all(connection, message, _MESSAGE_COLUMNS, self._messages)
+        write_new_rows(connection, self._fields)
         write_deliveries(connection, self._deliveries)
         write_unmapped(connection, self._lacking)
         if self._relays:
             write_relays(connection, self._relays)
         sql = f"UPDATE authorization_version SET current = 0 WHERE key = {mark} AND version = {mark}"
         write_all(connection, sql, self._replaced)
-        write_all(connection, _insert("authorization_version", _VERSION_COLUMNS, mark), self._versions)
+        insert_all(connection, authorization_version, _VERSION_COLUMNS, self._versions)
 
 
 def write(connection: Connection, outcomes: Sequence[Outcome]) -> None:
@@ -104,11 +104,6 @@ def _unmapped(outcome: Outcome) -> list[Lacking]:
     if plan.shaping is None or outcome.disposition is Disposition.DUPLICATE:
         return []
     return lacking(plan.shaping.unmapped, plan.channel.name, plan.message_id, plan.received_at)
-
-
-@cache
-def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"
 
 
 def _message_row(outcome: Outcome) -> tuple[object, ...]:
