@@ -24,8 +24,9 @@ def may_enter(state: State, caller: Caller) -> None:
         raise Problem(403, text, "other-channel")
 
 
-def require(scope: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency that gives the Caller: 401 without a token in force, 403 naming the scope that it lacks."""
+def require(scope: str = "") -> Callable[..., Awaitable[Caller]]:
+    """A dependency that gives the Caller: 401 without a token in force, 403 naming the scope that it lacks; without a
+    scope any token will do."""
 
     async def dependency(
         request: Request,
@@ -37,7 +38,7 @@ def require(scope: str) -> Callable[..., Awaitable[Caller]]:
         caller = await state.glance.caller(credentials.credentials)
         if caller is None:
             raise Problem(401, "the token is unknown or revoked", "bad-token", headers=_CHALLENGE)
-        if not caller.may(scope):
+        if scope and not caller.may(scope):
             raise Problem(403, f"the token '{caller.name}' lacks the scope {scope}", "missing-scope", scope=scope)
         request.state.caller = caller
         return caller

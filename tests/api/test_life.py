@@ -138,6 +138,27 @@ def test_an_approved_or_denied_authorization_can_be_unfinalized_which_creates_a_
     assert move(desk, "unfinalize")["version"] == 3
 
 
+def test_the_status_of_an_answer_is_reflected_on_the_authorization_row(desk: Desk) -> None:
+    desk.send(samples()[0])
+
+    def row(key: str) -> Any:
+        return desk.get(f"/authorizations/{key}")["balance"]["status"]
+
+    assert row(KEY) == "PENDING"
+    for each in ("submit", "pend"):
+        move(desk, each)
+    assert row(KEY) == "PENDING"
+    move(desk, "resume")
+    until = {"number": "FG-1", "effective": "2026-05-01", "expiration": "2026-06-30"}
+    desk.post(f"/requests/{KEY}/approve", until)
+    assert row("FG-1@FERNGATE") == "ACTIVE"
+    for each in ("unfinalize", "submit"):
+        move(desk, each)
+    assert row("FG-1@FERNGATE") == "ACTIVE"  # in force until the new version is decided
+    move(desk, "deny")
+    assert row("FG-1@FERNGATE") == "DENIED"
+
+
 def test_no_enrollment_data_and_keep_is_the_fatal_message_over_the_api_too(tmp_path: Path) -> None:
     with made(tmp_path, channel_with(tmp_path, enrollment=Enrollment(keep=True))) as desk:
         desk.send(samples()[0])

@@ -356,6 +356,9 @@ def test_only_who_knows_the_record_changes_it(desk: Desk) -> None:
     assert patch(desk, {"units": 3}, headers=known)["status"] == "Succeeded"
     stale = desk.ask("PATCH", "/authorization?authnumber=A100", json={"units": 4}, headers=known)
     assert is_problem(stale, 412)["type"] == "urn:hl7auth:changed"
+    is_problem(desk.ask("DELETE", "/authorization?authnumber=A100", headers=known), 412)
+    known = {"If-Match": desk.ask("GET", "/authorizations/A100@UNKNOWN").headers["etag"]}
+    assert desk.ended(desk.ask("DELETE", "/authorization?authnumber=A100", headers=known))["status"] == "Succeeded"
 
 
 def test_who_may_write(desk: Desk) -> None:
@@ -371,6 +374,17 @@ def test_who_may_write(desk: Desk) -> None:
     assert desk.get("/authorizations/PB1@OTHER")["status"] == "approved"
     answer = desk.ask("POST", "/authorization", json=NEW, headers=bound)
     assert desk.ended(answer)["result"]["authorization"] == "A100@ACME"
+
+
+def test_who_only_writes_can_follow_its_own_operations_and_no_others(desk: Desk) -> None:
+    writer, other = desk.token("writer", WRITE), desk.token("other", READ)
+    answer = desk.ask("POST", "/authorization", json=NEW, headers=writer)
+    location = answer.headers["operation-location"].removeprefix("http://testserver")
+    assert desk.ended(answer)["status"] == "Succeeded"  # for an administrator
+    assert desk.client.get(location, headers=writer).json()["status"] == "Succeeded"
+    is_problem(desk.client.get(location, headers=other), 404)
+    reads = [each["who"] for each in desk.audited() if each["action"] == "operation.read"]
+    assert {"boss", "writer"} == set(reads)
 
 
 def test_every_change_is_in_the_audit_log(desk: Desk) -> None:
