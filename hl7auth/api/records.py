@@ -20,8 +20,8 @@ from hl7auth.domain.units import said
 from hl7auth.flow.intake import timestamp
 from hl7auth.store import audit, pages
 from hl7auth.store.balances import catch_up, keys_of_number, read_holding
-from hl7auth.store.deliveries import run
 from hl7auth.store.operations import Operation, Stage, accesses, end, grant_access, take_access
+from hl7auth.store.statement import run
 
 Entry = dict[str, Any]
 ANYBODY = "UNKNOWN"

@@ -2,65 +2,69 @@
 
 Imports typer, errors, and (inside commands) everything.
 
-Heavy imports live inside the commands: `hl7auth check` is to answer in under half a second.
+Heavy imports live inside the commands, and of the commands only what is called is imported: `hl7auth check` is to
+answer in under half a second.
 """
 
 import atexit
 import gc
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from hl7auth import __version__
-from hl7auth.cli import (
-    archives,
-    authorizations,
-    channels,
-    check,
-    databases,
-    decide,
-    engine,
-    figures,
-    messages,
-    native,
-    profiles,
-    prove,
-    queue,
-    replay,
-    rules,
-    soak,
-    tokens,
-    trying,
-)
 from hl7auth.errors import UserError
 
-app = typer.Typer(
-    help="The HL7 v2 interface engine that understands prior authorizations.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"auto_envvar_prefix": "HL7AUTH", "help_option_names": ["-h", "--help"]},
-)
-engine.add(app)
-check.add(app)
-trying.add(app)
-prove.add(app)
-soak.add(app)
-native.add(app)
-figures.add(app)
-app.add_typer(messages.app, name="message", help="What came in, and what was answered.")
-app.add_typer(archives.app, name="archive", help="Sealed packs of days gone by, and how long they are kept.")
-app.add_typer(replay.app, name="replay", help="Messages once more, without doing anything twice; and what-if.")
-app.add_typer(queue.app, name="queue", help="What is sent on, what waits, and what a person decides about it.")
-app.add_typer(authorizations.app, name="authorization", help="What is authorized, and how it came to be.")
-app.add_typer(decide.app, name="decide", help="What waits for a decision, and the decision.")
-app.add_typer(rules.app, name="rules", help="The rules by which requests are decided.")
-app.add_typer(channels.app, name="channel", help="What listens, and how it answers.")
-app.add_typer(profiles.app, name="profile", help="What messages are checked against.")
-app.add_typer(tokens.app, name="token", help="Who may use the API, and for what.")
-app.add_typer(tokens.audit_app, name="audit", help="Who read or changed what.")
-app.add_typer(databases.app, name="db", help="The database.")
+SINGLE: Mapping[str, tuple[str, ...]] = {
+    "engine": ("serve", "send", "bench"), "check": ("check",), "trying": ("plan",), "prove": ("prove-durability",),
+    "soak": ("soak",), "native": ("compile",), "figures": ("figures",),
+}  # fmt: skip
+"""Modules here with the commands that their `add` adds."""
+
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "message": ("messages.app", "What came in, and what was answered."),
+    "archive": ("archives.app", "Sealed packs of days gone by, and how long they are kept."),
+    "replay": ("replay.app", "Messages once more, without doing anything twice; and what-if."),
+    "queue": ("queue.app", "What is sent on, what waits, and what a person decides about it."),
+    "authorization": ("authorizations.app", "What is authorized, and how it came to be."),
+    "decide": ("decide.app", "What waits for a decision, and the decision."),
+    "rules": ("rules.app", "The rules by which requests are decided."),
+    "channel": ("channels.app", "What listens, and how it answers."),
+    "profile": ("profiles.app", "What messages are checked against."),
+    "token": ("tokens.app", "Who may use the API, and for what."),
+    "audit": ("tokens.audit_app", "Who read or changed what."),
+    "db": ("databases.app", "The database."),
+}
+"""Groups of commands: where each is, and what it is about."""
+
+
+def made(word: str = "") -> typer.Typer:
+    """The command line; or, where `word` is a command or a group, as much of it as that needs: to import all of the
+    others takes longer than many a command."""
+    app = typer.Typer(
+        help="The HL7 v2 interface engine that understands prior authorizations.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"auto_envvar_prefix": "HL7AUTH", "help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    every = word not in GROUPS and not any(word in words for words in SINGLE.values())
+    for module, words in SINGLE.items():
+        if every or word in words:
+            _of(module).add(app)
+    for name, (place, about) in GROUPS.items():
+        if every or word == name:
+            module, _, attribute = place.partition(".")
+            app.add_typer(getattr(_of(module), attribute), name=name, help=about)
+    return app
+
+
+def _of(module: str) -> Any:
+    return import_module(f"hl7auth.cli.{module}")
 
 
 def _version(wanted: bool) -> None:
@@ -69,7 +73,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -82,7 +85,7 @@ def main() -> None:
     """Runs the command line; a person's mistake ends in one sentence and exit status 2."""
     _spare_the_collector()
     try:
-        app()
+        made(next((word for word in sys.argv[1:] if not word.startswith("-")), ""))()
     except UserError as error:
         sys.stderr.write(f"hl7auth: {error}\n")
         sys.exit(2)

@@ -25,9 +25,9 @@ from hl7auth.flow.channel import Channel
 from hl7auth.store import audit, processes
 from hl7auth.store.authorizations import Wanted, clocks_of_keys, list_authorizations
 from hl7auth.store.database import lock_writers
-from hl7auth.store.deliveries import run
 from hl7auth.store.history import find
 from hl7auth.store.processes import Stored, current_document
+from hl7auth.store.statement import run
 
 __all__ = ["Desk", "Forbidden", "Missing", "Needed", "Reason", "links"]
 

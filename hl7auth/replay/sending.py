@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from hl7auth.errors import Fault
 from hl7auth.replay.material import Piece
 from hl7auth.replay.wish import DESTINATION, Expected, Wish, unfit
-from hl7auth.store.deliveries import run
 from hl7auth.store.replays import Before, Item, State, has_plans_before, replayed_before
+from hl7auth.store.statement import run
 from hl7auth.wire.message import parse
 
 _THERE = ("queued", "in_flight", "sent", "parked")

@@ -19,9 +19,9 @@ from hl7auth.replay.material import Piece, Reading
 from hl7auth.replay.wish import CHANNEL
 from hl7auth.steps.calls import Runner
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import run
 from hl7auth.store.journal import Journal
 from hl7auth.store.replays import Item, Settled, State, next_items, settle
+from hl7auth.store.statement import run
 
 _ASIDE = 1 << 21
 """Half of the ids of a millisecond: an engine that runs beside begins with the other half."""

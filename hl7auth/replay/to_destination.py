@@ -18,8 +18,9 @@ from hl7auth.replay.sending import delivered
 from hl7auth.replay.wish import DESTINATION
 from hl7auth.steps.calls import Runner
 from hl7auth.store.database import connect, lock_writers
-from hl7auth.store.deliveries import RECORD, run, write_deliveries
+from hl7auth.store.deliveries import RECORD, write_deliveries
 from hl7auth.store.replays import Item, Settled, State, settle
+from hl7auth.store.statement import run
 
 
 class ToDestination:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row
 from hl7auth.domain.balance import Account, Holding, reasons
 from hl7auth.domain.units import from_thousandths
 from hl7auth.store.balances import fresh_of, holdings_of, refresh_one
-from hl7auth.store.deliveries import run, run_many
+from hl7auth.store.statement import run, run_many
 from hl7auth.store.units import (
     NOTE,
     PLACE,

@@ -1,6 +1,6 @@
 """The audit log: who read or changed what, in rows that are only ever added, each with the hash of the one before.
 
-Imports sqlalchemy, domain.clock, store.desk_table (by SQL) and store.deliveries.run only.
+Imports sqlalchemy, domain.clock, store.desk_table (by SQL) and store.statement.run only.
 
 A row that is changed, taken out, or cut off the end shows when the chain is verified. The end of the chain is one row,
 which writers take turns at.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.clock import iso_time
-from hl7auth.store.deliveries import run, run_many
+from hl7auth.store.statement import run, run_many
 
 _END = "end"
 _INSERT = (

@@ -45,8 +45,8 @@ balance = Table(
     Index("balance_member", "member", "message_id"),
     Index("balance_payor", "payor", "message_id"),
     Index("balance_number", "number"),
-    Index("balance_spent", "key", sqlite_where=text(NEARLY_SPENT), postgresql_where=text(NEARLY_SPENT)),
-    Index("balance_runs_out", "key", sqlite_where=text(RUNS_OUT), postgresql_where=text(RUNS_OUT)),
+    Index("balance_spent", "key", sqlite_where=text(NEARLY_SPENT)),
+    Index("balance_runs_out", "key", sqlite_where=text(RUNS_OUT)),
 )
 
 charge = Table(
@@ -70,8 +70,8 @@ charge = Table(
     Column("row_version", BigInteger, nullable=False),
     Index("charge_member", "member", "at"),
     Index("charge_at", "at", "id"),
-    Index("charge_issue", "at", "id", sqlite_where=text(HAS_ISSUES), postgresql_where=text(HAS_ISSUES)),
-    Index("charge_key", "key", sqlite_where=text("key <> ''"), postgresql_where=text("key <> ''")),
+    Index("charge_issue", "at", "id", sqlite_where=text(HAS_ISSUES)),
+    Index("charge_key", "key", sqlite_where=text("key <> ''")),
 )
 
 charge_use = Table(
@@ -88,7 +88,7 @@ charge_use = Table(
     Column("reversed_at", BigInteger),
     Column("reversed_by", Text),
     # what makes it impossible that a charge counts twice
-    Index("charge_use_once", "charge_id", unique=True, sqlite_where=text(IN_FORCE), postgresql_where=text(IN_FORCE)),
+    Index("charge_use_once", "charge_id", unique=True, sqlite_where=text(IN_FORCE)),
     Index("charge_use_key", "key", "id"),
 )
 

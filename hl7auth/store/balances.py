@@ -21,8 +21,8 @@ from hl7auth.domain.grant import held
 from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.domain.units import from_thousandths, thousandths
 from hl7auth.store.balance_table import NEARLY_SPENT, RUNS_OUT
-from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.indexing import mark
+from hl7auth.store.statement import run, run_many
 
 MARK = "balance"
 _PORTION = 500

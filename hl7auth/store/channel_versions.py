@@ -19,8 +19,8 @@ from hl7auth.flow.channel_version import text_beside
 from hl7auth.flow.destination import full_name
 from hl7auth.rules.edition import fingerprint, fingerprint_of_lines, kept_edition
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import run_many
 from hl7auth.store.schema import channel_part, channel_version
+from hl7auth.store.statement import run_many
 
 Entry = dict[str, Any]
 

@@ -13,7 +13,7 @@ from hl7auth.domain.clock import iso_time
 from hl7auth.domain.units import from_thousandths, said
 from hl7auth.store.balance_table import HAS_ISSUES
 from hl7auth.store.balances import read_holding
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 from hl7auth.store.units import Missing
 
 Entry = dict[str, Any]

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from hl7auth.flow.outbox import Claimed, Kind, State
 from hl7auth.observe import log
 from hl7auth.store.bodies import BodyFault, sealed_bodies
-from hl7auth.store.deliveries import ask_for
 from hl7auth.store.delivery_table import HALTS, IS_IN_FLIGHT, IS_OPEN, IS_READY
+from hl7auth.store.statement import ask_for
 
 _MOST_PARAMETERS = 500
 """Values in one IN list: far below every limit of SQLite and PostgreSQL."""

@@ -1,22 +1,21 @@
 """Deliveries written with their message, and shown; and what a person decides about one, on the record.
 
-Imports sqlalchemy, domain.clock, flow, errors, and store.bodies, .delivery_table, .direct and .notices only.
+Imports sqlalchemy, domain.clock, flow, errors, and store.bodies, .delivery_table, .notices and .statement only.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, and_, select
+from sqlalchemy import Connection, Row, and_, select
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
 from hl7auth.flow.outbox import Delivery, Kind, State
 from hl7auth.store.bodies import sealed_answer
 from hl7auth.store.delivery_table import IS_OPEN, delivery, delivery_event
-from hl7auth.store.direct import ask, write_all
 from hl7auth.store.notices import notify
 from hl7auth.store.schema import message
+from hl7auth.store.statement import run, run_many
 
 Entry = dict[str, Any]
 
@@ -44,21 +43,6 @@ def write_deliveries(connection: Connection, found: Sequence[Delivery]) -> None:
     if rows:
         run_many(connection, _INSERT, rows)
         notify(connection)
-
-
-def run(connection: Connection, sql: str, values: Sequence[object]) -> CursorResult[Any]:
-    """One statement; `{p}` is a placeholder, whatever the driver calls it."""
-    return connection.exec_driver_sql(_filled(connection, sql), tuple(values))
-
-
-def ask_for(connection: Connection, sql: str, values: Sequence[object]) -> Sequence[Any]:
-    """All rows of a query; `{p}` as with `run`."""
-    return ask(connection, _filled(connection, sql), tuple(values))
-
-
-def run_many(connection: Connection, sql: str, rows: Sequence[Sequence[object]]) -> int:
-    """One statement for each row of values; returns how many rows of the table they changed."""
-    return write_all(connection, _filled(connection, sql), [tuple(row) for row in rows]) if rows else 0
 
 
 def promote(connection: Connection, destination: str, lanes: Sequence[str]) -> None:
@@ -246,12 +230,3 @@ def _entry(row: Row[Any]) -> Entry:
         "settled_at": iso_time(row.settled_at) if row.settled_at else None,
         "reason": row.reason,
     }
-
-
-def _filled(connection: Connection, sql: str) -> str:
-    return _with_marks(sql, "?" if connection.dialect.paramstyle == "qmark" else "%s")
-
-
-@lru_cache(maxsize=512)
-def _with_marks(sql: str, mark: str) -> str:
-    return sql.replace("{p}", mark)

@@ -41,9 +41,9 @@ delivery = Table(
     Column("kind", Text),
     Column("body", LargeBinary),
     Index("delivery_message", "message_id"),
-    Index("delivery_open", "destination", "lane", "id", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
-    Index("delivery_ready", "destination", "due_at", sqlite_where=text(IS_READY), postgresql_where=text(IS_READY)),
-    Index("delivery_halts", "destination", sqlite_where=text(HALTS), postgresql_where=text(HALTS)),
+    Index("delivery_open", "destination", "lane", "id", sqlite_where=text(IS_OPEN)),
+    Index("delivery_ready", "destination", "due_at", sqlite_where=text(IS_READY)),
+    Index("delivery_halts", "destination", sqlite_where=text(HALTS)),
     # what makes two deliveries of one lane at the same time impossible, whatever a query thought
     Index(
         "delivery_in_flight",
@@ -51,7 +51,6 @@ delivery = Table(
         "lane",
         unique=True,
         sqlite_where=text(IS_IN_FLIGHT),
-        postgresql_where=text(IS_IN_FLIGHT),
     ),
 )
 

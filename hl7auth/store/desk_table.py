@@ -42,13 +42,11 @@ operation = Table(
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key <> ''"),
-        postgresql_where=text("idempotency_key <> ''"),
     ),
     Index(
         "operation_open",
         "created_at",
         sqlite_where=text("state IN ('NotStarted', 'Running')"),
-        postgresql_where=text("state IN ('NotStarted', 'Running')"),
     ),
 )
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.store.archive import Entry
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 _INSERT = (
     "INSERT INTO message_edit (control_id, origin, at, edited_by, reason, changes)"

@@ -15,8 +15,8 @@ from hl7auth.packs.format import Record
 from hl7auth.packs.reader import Pack
 from hl7auth.store.bodies import Bodies
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import run_many
 from hl7auth.store.schema import message
+from hl7auth.store.statement import run_many
 
 AT_ONCE = 250
 """Messages of one transaction: some 10 ms, in which nobody else writes to SQLite."""

@@ -1,6 +1,6 @@
 """Enrollments in the store, and the requests that wait for one.
 
-Imports sqlalchemy, orjson, store.deliveries and store.enrollment_table (so that its tables are known) only.
+Imports sqlalchemy, orjson, store.statement and store.enrollment_table (so that its tables are known) only.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection
 
 from hl7auth.store import enrollment_table as _tables  # noqa: F401
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 _KEEP = (
     "INSERT INTO enrollment (member, payor, data, received_at) VALUES ({p}, {p}, {p}, {p})"

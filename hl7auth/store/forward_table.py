@@ -36,8 +36,8 @@ forward = Table(
     Column("said", BigInteger, nullable=False),
     Column("answer_id", BigInteger),
     Column("told_late", Integer, nullable=False),
-    Index("forward_open", "message_id", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
-    Index("forward_owed", "hold_until", sqlite_where=text(IS_OWED), postgresql_where=text(IS_OWED)),
+    Index("forward_open", "message_id", sqlite_where=text(IS_OPEN)),
+    Index("forward_owed", "hold_until", sqlite_where=text(IS_OWED)),
 )
 
 

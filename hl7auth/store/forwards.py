@@ -20,9 +20,10 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.outbox import lanes
 from hl7auth.flow.relay import DESK, Forwarded, Forwarding, Returned, Way
 from hl7auth.store.database import connect, lock_writers
-from hl7auth.store.deliveries import run, send_again
+from hl7auth.store.deliveries import send_again
 from hl7auth.store.notices import notify
 from hl7auth.store.queue import frugal, impatient
+from hl7auth.store.statement import run
 from hl7auth.store.unanswered import Tended, abandon, is_to_tend, tend
 
 _MOST = 500

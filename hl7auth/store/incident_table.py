@@ -29,7 +29,6 @@ incident = Table(
         "subject",
         unique=True,
         sqlite_where=text(IS_OPEN),
-        postgresql_where=text(IS_OPEN),
     ),
 )
 
@@ -44,5 +43,5 @@ notice = Table(
     Column("at", BigInteger, nullable=False),
     Column("told_at", BigInteger),
     Column("attempts", Integer, nullable=False),
-    Index("notice_untold", "id", sqlite_where=text(IS_UNTOLD), postgresql_where=text(IS_UNTOLD)),
+    Index("notice_untold", "id", sqlite_where=text(IS_UNTOLD)),
 )

@@ -1,6 +1,6 @@
 """Incidents in the store: written when they begin and end, read when the engine starts, with what is still to be told.
 
-Imports sqlalchemy, flow.incident, store.deliveries and store.incident_table only.
+Imports sqlalchemy, flow.incident, store.statement and store.incident_table only.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from hl7auth.flow.incident import Event, Incident
-from hl7auth.store.deliveries import run
 from hl7auth.store.incident_table import IS_OPEN, IS_UNTOLD
+from hl7auth.store.statement import run
 
 _OPENED = "INSERT INTO incident (rule, subject, severity, text, opened_at) VALUES ({p}, {p}, {p}, {p}, {p})"
 _RESOLVED = f"UPDATE incident SET resolved_at = {{p}} WHERE rule = {{p}} AND subject = {{p}} AND {IS_OPEN}"

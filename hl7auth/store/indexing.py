@@ -15,8 +15,8 @@ from hl7auth.errors import Fault
 from hl7auth.flow.indexed import index_entries
 from hl7auth.store.bodies import Bodies, try_bodies
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.field_index import Row, decided_rows, write_rows
+from hl7auth.store.statement import run, run_many
 from hl7auth.store.words import words_of
 from hl7auth.wire.message import parse
 

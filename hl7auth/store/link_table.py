@@ -47,7 +47,6 @@ continuation = Table(
         "awaits",
         unique=True,
         sqlite_where=text("state = 'open'"),
-        postgresql_where=text("state = 'open'"),
     ),
 )
 

@@ -1,6 +1,6 @@
 """Sequence numbers and continued messages in the store: read at once, written with the messages of their commit.
 
-Imports sqlalchemy, flow, store.bodies, store.link_table and store.deliveries (running SQL) only.
+Imports sqlalchemy, flow, store.bodies, store.link_table and store.statement (running SQL) only.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.link import Before, Part, Series, Stream
 from hl7auth.store.bodies import read_bodies, sealed_bodies
-from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.link_table import continuation
+from hl7auth.store.statement import run, run_many
 
 MOST_OVERDUE = 100
 """Continued messages that are given up in one go; the next look finds the rest."""

@@ -1,6 +1,6 @@
 """Operations: what was taken on and is worked on, one after the other, so that who asked can come back for the result.
 
-Imports sqlalchemy, domain.clock and store.deliveries.run only.
+Imports sqlalchemy, domain.clock and store.statement.run only.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.clock import iso_time
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 
 class Stage(StrEnum):

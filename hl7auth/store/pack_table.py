@@ -35,7 +35,7 @@ pack = Table(
     Column("digest", Text, nullable=False),
     Column("sealed_at", BigInteger, nullable=False),
     Column("dropped_at", BigInteger),
-    Index("pack_kept", "channel", "day", unique=True, sqlite_where=text(IS_KEPT), postgresql_where=text(IS_KEPT)),
+    Index("pack_kept", "channel", "day", unique=True, sqlite_where=text(IS_KEPT)),
 )
 
 archive_hold = Table(

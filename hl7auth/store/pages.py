@@ -24,8 +24,8 @@ from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.domain.units import said
 from hl7auth.store.authorizations import ClocksOf, clocks_of_keys
 from hl7auth.store.balances import Listed, holdings_of
-from hl7auth.store.deliveries import run
 from hl7auth.store.schema import OTHERS
+from hl7auth.store.statement import run
 
 Entry = dict[str, Any]
 Sees = Callable[[str, str], bool]

@@ -1,6 +1,6 @@
 """Papers: what a payor wrote about an authorization that was entered by hand.
 
-Imports sqlalchemy, domain.clock and store.deliveries.run only.
+Imports sqlalchemy, domain.clock and store.statement.run only.
 """
 
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from hl7auth.domain.clock import iso_time
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 _KEEP = (
     "INSERT INTO paper (digest, name, media_type, key, at, by, content) VALUES ({p}, {p}, {p}, {p}, {p}, {p}, {p})"

@@ -38,12 +38,11 @@ process = Table(
     # counts the changes: who changes it has to have seen the last
     Column("row_version", Integer, nullable=False),
     Index("process_key", "key", "version", unique=True),
-    Index("process_state", "state", "due_at", sqlite_where=text("is_last = 1"), postgresql_where=text("is_last = 1")),
+    Index("process_state", "state", "due_at", sqlite_where=text("is_last = 1")),
     Index(
         "process_decided",
         "decided_at",
         sqlite_where=text("decided_at IS NOT NULL"),
-        postgresql_where=text("decided_at IS NOT NULL"),
     ),
 )
 

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, Row
 
 from hl7auth.domain.process import Event, Overtaken, Process
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 _COLUMNS = (
     "id", "key", "version", "is_last", "in_force", "state", "decision", "auth_number", "assigner", "source", "channel",

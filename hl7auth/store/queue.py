@@ -17,8 +17,9 @@ from hl7auth.flow.outbox import ENDS, OPEN, Claimed, Kind, Settled, State
 from hl7auth.flow.verdict import KEPT_OF_ANSWER, Act
 from hl7auth.store.claiming import behind, claim_sql, claimed, due_sql
 from hl7auth.store.database import connect
-from hl7auth.store.deliveries import RECORD, ask_for, places, promote, run, run_many
+from hl7auth.store.deliveries import RECORD, places, promote
 from hl7auth.store.delivery_table import IS_IN_FLIGHT, IS_OPEN
+from hl7auth.store.statement import ask_for, run, run_many
 from hl7auth.store.unmapped import Lacking, lacking, write_unmapped
 
 LEASE = 5_000_000

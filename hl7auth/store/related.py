@@ -11,7 +11,7 @@ from hl7auth.domain.clock import iso_time
 from hl7auth.flow.indexed import folded
 from hl7auth.store.archive import Entry
 from hl7auth.store.bodies import BodyFault, sealed_answer
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 MOST_RELATED = 50
 """Of each kind; the newest."""

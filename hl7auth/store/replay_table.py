@@ -59,9 +59,8 @@ replay_item = Table(
         "replay_item_message",
         "message_id",
         sqlite_where=text("message_id IS NOT NULL"),
-        postgresql_where=text("message_id IS NOT NULL"),
     ),
-    Index("replay_item_origin", "place", sqlite_where=text("source = ''"), postgresql_where=text("source = ''")),
+    Index("replay_item_origin", "place", sqlite_where=text("source = ''")),
 )
 
 replay_event = Table(

@@ -1,6 +1,6 @@
 """Replays as they are planned, run and reported: the rows of a plan, what was replayed before, and the record.
 
-Imports sqlalchemy, orjson, domain.clock, errors, store.deliveries and store.replay_table only.
+Imports sqlalchemy, orjson, domain.clock, errors, store.statement and store.replay_table only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, insert, inspect, select, update
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
-from hl7auth.store.deliveries import run, run_many
 from hl7auth.store.replay_table import replay_event, replay_item, replay_plan
+from hl7auth.store.statement import run, run_many
 
 Entry = dict[str, Any]
 

@@ -17,9 +17,9 @@ from hl7auth.errors import Fault
 from hl7auth.flow.indexed import folded, read_place, values_at
 from hl7auth.store.archive import LISTED, Entry, message_entry
 from hl7auth.store.bodies import BodyFault, sealed_bodies
-from hl7auth.store.deliveries import run
 from hl7auth.store.indexing import mark
 from hl7auth.store.search_tests import Test, other_fields, tests_of, time_bounds
+from hl7auth.store.statement import run
 from hl7auth.store.words import holds, read_terms, words_of
 from hl7auth.wire.message import Message, parse
 

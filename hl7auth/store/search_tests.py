@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from hl7auth.errors import UserError
 from hl7auth.flow.indexed import AUTHORIZATION, IDENTIFIERS, INDEXED, PATIENT, REFERRAL, folded, read_place
-from hl7auth.store.deliveries import run
 from hl7auth.store.indexing import mark
+from hl7auth.store.statement import run
 from hl7auth.store.words import for_postgresql, for_sqlite, read_terms
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What the store knows about how the engine goes: what waits for each destination, and what came and went lately.
 
-Imports sqlalchemy, flow, observe (how ids tell the time), store.deliveries and store.delivery_table only.
+Imports sqlalchemy, flow, observe (how ids tell the time), store.statement and store.delivery_table only.
 
 Every look is bounded by what waits or by a time: none of them reads the whole archive.
 """
@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from hl7auth.flow.figures import Waiting
 from hl7auth.flow.outbox import State
 from hl7auth.observe import first_id
-from hl7auth.store.deliveries import run
 from hl7auth.store.delivery_table import HALTS, IS_OPEN
+from hl7auth.store.statement import run
 
 MOST_LOOKED_AT = 100_000
 """Messages among which the last one of each channel is looked for."""

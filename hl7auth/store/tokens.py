@@ -1,6 +1,6 @@
 """API tokens: who may do what, of which payors and on which channels. Of a token only its hash is kept.
 
-Imports sqlalchemy, domain.clock, errors and store.deliveries.run only.
+Imports sqlalchemy, domain.clock, errors and store.statement.run only.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 CHARGE_READ = "billing.charge.read"
 READ = "clinical.authorization.read"

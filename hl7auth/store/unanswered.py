@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from hl7auth.flow.outbox import Delivery, Kind
 from hl7auth.flow.relay import FAILED
 from hl7auth.flow.returning import own_exchange
-from hl7auth.store.deliveries import run, write_deliveries
+from hl7auth.store.deliveries import write_deliveries
+from hl7auth.store.statement import run
 
 GRACE = 2_000_000
 """Microseconds beyond `hold_until` before a reply that nobody took goes by its way: who holds a connection is told

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from hl7auth.domain.process import Event, Process
 from hl7auth.domain.ruling import Before
 from hl7auth.observe import first_id
-from hl7auth.store.deliveries import run
 from hl7auth.store.processes import Stored
+from hl7auth.store.statement import run
 
 MOST = 100
 """Requests in one look."""

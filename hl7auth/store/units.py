@@ -16,7 +16,7 @@ from hl7auth.domain.balance import Asked, Holding, Reason, Standing, reasons
 from hl7auth.domain.grant import day_of
 from hl7auth.domain.units import from_thousandths
 from hl7auth.store.balances import read_holding, refresh_one
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 AUTH_REQUIRED = "auth_required"
 

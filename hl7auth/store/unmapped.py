@@ -1,6 +1,6 @@
 """The inbox of codes: values that code tables of steps lack, counted, with an example, until a person has seen to them.
 
-Imports sqlalchemy, domain.clock, steps, store.deliveries and store.schema only.
+Imports sqlalchemy, domain.clock, steps, store.statement and store.schema only.
 
 It is bounded: a sender that makes values up fills its own table's share, and then only known values are counted on.
 """
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, and_, or_, select
 
 from hl7auth.domain.clock import iso_time
 from hl7auth.steps.draft import Unmapped
-from hl7auth.store.deliveries import run
 from hl7auth.store.schema import unmapped_value as inbox
+from hl7auth.store.statement import run
 
 MOST_VALUES = 1_000
 """Values that are kept of one code table at one place."""

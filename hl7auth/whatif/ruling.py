@@ -22,7 +22,7 @@ from hl7auth.flow.decision import Disposition
 from hl7auth.flow.trial import try_out
 from hl7auth.observe import first_id
 from hl7auth.steps.faults import StepFailed
-from hl7auth.store.deliveries import run
+from hl7auth.store.statement import run
 
 OPEN = "open"
 FAILED = "failed"

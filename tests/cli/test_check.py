@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from hl7auth.cli.app import app
+from hl7auth.cli.app import made
 from hl7auth.cli.check_input import BLOCK
 from hl7auth.wire.framing import frame
 from tests.cli.test_commands import ENVIRONMENT, hl7auth, write
@@ -32,7 +32,7 @@ segments: {AUT: {fields: {3: {verb: SHALL NOT}}}}
 
 def check(*words: str | Path, stdin: bytes = b"") -> Result:
     """In this process: the exit code, standard output and what was raised."""
-    return CliRunner(env=dict.fromkeys(ENVIRONMENT)).invoke(app, ["check", *map(str, words)], input=stdin)
+    return CliRunner(env=dict.fromkeys(ENVIRONMENT)).invoke(made(), ["check", *map(str, words)], input=stdin)
 
 
 def reports(*words: str | Path, stdin: bytes = b"") -> Any:
@@ -295,6 +295,6 @@ def test_a_report_tells_no_value_that_stands_where_a_code_should(tmp_path: Path,
     )
     for number, text in enumerate(tails):
         (tmp_path / f"{number}.hl7").write_text(text + "\r")
-    result = CliRunner().invoke(app, ["check", str(tmp_path), "--format", form], env=ENVIRONMENT)
+    result = CliRunner().invoke(made(), ["check", str(tmp_path), "--format", form], env=ENVIRONMENT)
     assert result.exit_code == 2
     assert "Quill" not in result.output

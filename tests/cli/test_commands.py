@@ -313,7 +313,7 @@ def test_options_come_from_the_environment(tmp_path: Path) -> None:
 def test_every_option_has_a_variable(tmp_path: Path) -> None:
     from typer.main import get_command
 
-    from hl7auth.cli.app import app
+    from hl7auth.cli.app import made
 
     def options(command: Any) -> Iterator[tuple[str, Any]]:
         for name, inner in getattr(command, "commands", {}).items():
@@ -322,5 +322,21 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
             if parameter.param_type_name == "option" and parameter.name not in ("help", "version"):
                 yield parameter.name, parameter
 
-    for path, option in options(get_command(app)):
+    for path, option in options(get_command(made())):
         assert str(option.envvar).startswith("HL7AUTH_"), path
+
+
+def test_a_command_is_the_same_without_the_others() -> None:
+    from typer.main import get_command
+
+    from hl7auth.cli.app import GROUPS, SINGLE, made
+
+    whole: Any = get_command(made())
+    words = [*GROUPS, *(word for each in SINGLE.values() for word in each)]
+    assert sorted(whole.commands) == sorted(words)
+    for word in words:
+        alone: Any = get_command(made(word))
+        assert word in alone.commands, word
+        assert len(alone.commands) <= 3, word
+    other: Any = get_command(made("unknown"))
+    assert sorted(other.commands) == sorted(words)

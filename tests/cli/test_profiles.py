@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from hl7auth.cli.app import app
+from hl7auth.cli.app import made
 from tests.cli.test_commands import ENVIRONMENT, hl7auth, write
 from tests.engine import request
 
@@ -26,7 +26,7 @@ events: {ZQA^Z02: ZQA_Z02}
 
 
 def profile(*words: str | Path) -> Result:
-    return CliRunner(env=dict.fromkeys(ENVIRONMENT)).invoke(app, ["profile", *map(str, words)])
+    return CliRunner(env=dict.fromkeys(ENVIRONMENT)).invoke(made(), ["profile", *map(str, words)])
 
 
 def document(*words: str | Path) -> Any:
@@ -173,7 +173,7 @@ class TestLearn:
         assert "extends: referral" in text
         assert "Quill" not in text
         assert "77001" not in text
-        checked = CliRunner().invoke(app, ["check", str(traffic / "0.hl7"), "--profile", str(path)])
+        checked = CliRunner().invoke(made(), ["check", str(traffic / "0.hl7"), "--profile", str(path)])
         assert checked.exit_code == 0, checked.stdout
 
     def test_to_the_terminal_and_over_nothing(self, tmp_path: Path) -> None:

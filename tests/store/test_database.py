@@ -8,14 +8,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from hl7auth.errors import UserError
-from hl7auth.store import (  # noqa: F401 - tables that few modules know
-    balance_table,
-    desk_table,
-    enrollment_table,
-    process_table,
-)
 from hl7auth.store.database import HEAD, connect, open_database, require_current, revision, soundness, upgrade
-from hl7auth.store.schema import metadata
+from tests.store.tables import metadata
 
 
 def test_a_migrated_schema_equals_a_fresh_one(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, now
-from hl7auth.store import balance_table, desk_table, process_table  # noqa: F401 - tables that few modules know
 from hl7auth.store.database import HEAD, connect, lock_writers, open_database, require_current, soundness, upgrade
-from hl7auth.store.delivery_table import delivery
 from hl7auth.store.journal import Journal
 from hl7auth.store.rebuild import rebuild
 from tests.cli.inline import run
@@ -26,6 +24,7 @@ from tests.engine import answer, request
 from tests.messages import shipped_channel
 from tests.serving import Line, Serving
 from tests.store import postgres
+from tests.store.tables import metadata
 
 new_id = ids()
 
@@ -58,11 +57,11 @@ def setting(engine: Engine, name: str) -> object:
 
 def test_a_migrated_schema_equals_a_fresh_one(url: str, engine: Engine) -> None:
     fresh = open_database(postgres.shared().database())
-    delivery.metadata.create_all(fresh)
+    metadata.create_all(fresh)
     shapes = []
     for each in (engine, fresh):
         with connect(each) as connection:
-            assert compare_metadata(MigrationContext.configure(connection), delivery.metadata) == []
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         indexes = rows(each, "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexdef")
         shapes.append([row for row in indexes if "alembic_version" not in row[0]])
         each.dispose()
