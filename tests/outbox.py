@@ -256,6 +256,8 @@ class Listener:
             try:
                 while data := connection.recv(65_536):
                     for received in deframer.feed(data):
+                        if not received.payload.startswith(b"MSH"):
+                            continue  # what begins a handshake may look like a frame
                         control_id = received.payload.split(b"|")[9].decode()
                         with self._lock:
                             self.got.append(control_id)

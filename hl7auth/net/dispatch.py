@@ -1,16 +1,16 @@
 """The dispatcher of a destination: claims what is due, has it sent, and settles what was answered, many at a time.
 
-Imports twisted, flow, steps, store.queue, net.parcel, net.progress, net.runs and observe only.
+Imports twisted, flow, steps, store.queue, net.hand, net.parcel, net.progress and observe only.
 
 It shares nothing with the intake but the database, and with other dispatchers nothing at all: what is slow or dead here
 delays nobody. Its transactions are short, and it never waits for the database.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from twisted.internet import defer
 
@@ -18,12 +18,12 @@ from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.figures import DestinationFigures
 from hl7auth.flow.outbox import Claimed, Kind, Settled
 from hl7auth.flow.verdict import Act, Answer, Policy, Verdict, judge, looked_up
+from hl7auth.net.hand import Hand
 from hl7auth.net.parcel import Parcel, Sender, World
 from hl7auth.net.progress import Progress
-from hl7auth.net.runs import Runs
 from hl7auth.observe import log
 from hl7auth.steps.draft import Unmapped
-from hl7auth.store.queue import LEASE, Queue
+from hl7auth.store.queue import LEASE, Exchange, Queue, Wanted
 
 MOST = 64
 """Deliveries in hand: enough to share a transaction, few enough to give back soon."""
@@ -33,6 +33,9 @@ GROUP = 32
 
 GROUP_SECONDS = 0.01
 """How long an answer waits for company while there is more to send: what a crash in this time sends twice."""
+
+RIDES_SECONDS = 0.05
+"""Who wrote together with messages so lately waits for the next ones: as long as for company."""
 
 POLL_SECONDS = 0.25
 """How soon is seen what other processes queued, or a person decided, where nobody tells."""
@@ -72,13 +75,12 @@ class Dispatcher:
     ) -> None:
         self._reactor, self._now, self._dice, self._turn, self._hears = world
         self._queue = queue
+        self._channel = queue.destination.rpartition("/")[0]
         self._sender = sender
         self._policy = policy
         self._most = most
         self._takes = takes
-        self._waiting: deque[Claimed] = deque()
-        self._sending: dict[int, Claimed] = {}
-        self._settled: list[Settled] = []
+        self._hand = Hand()
         self._next: Any = None
         self._tending: Any = None
         self._careful = False
@@ -87,18 +89,47 @@ class Dispatcher:
         self._stopping = False
         self._feeding = False
         self._progress = progress or Progress()
-        self._runs = Runs()
+        self._rides = False
+        self._rode_at = -RIDES_SECONDS
+        self._has_ridden = False
 
     def start(self) -> None:
         """Begins to send. Raises ConfigError for an address that is none."""
+        self._rides = True
         self._sender.start(self._on_room)
         self._schedule(0)
         self._tending = self._reactor.callLater(TEND_SECONDS, self._tend)
 
     def wake(self) -> None:
         """Something may have been queued."""
-        if not self._settled and self._in_hand < self._most:
+        if self._has_ridden:
+            self._has_ridden = False  # what there was it has
+        elif not self._hand.settled and len(self._hand) < self._most:
             self._schedule(0)
+
+    def rides(self, channels: Collection[str]) -> bool:
+        """Has it anything to write with the messages of these channels?"""
+        if not self._rides or self._stopping or self._halted:
+            return False
+        return bool(self._hand.settled) or (self._channel in channels and self._room > 0)
+
+    def ride(self, connection: Connection, stored: Mapping[int, bytes]) -> Exchange:
+        """Settles and claims in a transaction of somebody else, in which messages are `stored`."""
+        return self._queue.exchange_in(connection, self._wanted(self._room), stored)
+
+    def rode(self, found: Exchange) -> None:
+        """That is on disk."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        self._has_ridden, self._rode_at = True, self._reactor.seconds()
+        self._exchanged(found)
+
+    def alight(self) -> None:
+        """That failed: it goes by itself, until that has succeeded."""
+        self._rides = False
+        text = "deliveries could not be written together with messages"
+        log("queue.failed", text, level=logging.ERROR, error=True, **self._named)
+        self._schedule(0)
 
     def part(self) -> None:
         """Goes on for requests that are forwarded alone: everything else stays in the queue."""
@@ -109,16 +140,16 @@ class Dispatcher:
         """Claims no more; waits a little for the answers to what was sent; gives the rest back."""
         self._stopping = True
         deadline = self._reactor.seconds() + GRACE_SECONDS
-        while self._sending and self._reactor.seconds() < deadline:
+        while self._hand.sending and self._reactor.seconds() < deadline:
             yield self._moment()
         verdict = Verdict(Act.RETRY, "stopped", self._now())
-        unknown = [Settled(each, verdict, Answer("")) for each in self._sending.values()]
-        self._sending.clear()
+        unknown = [Settled(each, verdict, Answer("")) for each in self._hand.sending.values()]
+        self._hand.sending.clear()
         self._sender.stop()
         for call in (self._next, self._tending):
             if call is not None and call.active():
                 call.cancel()
-        self._leave([*self._settled, *unknown])
+        self._leave([*self._hand.settled, *unknown])
         deadline = self._reactor.seconds() + GRACE_SECONDS
         while not self._sender.ended and self._reactor.seconds() < deadline:
             yield self._moment()
@@ -134,24 +165,31 @@ class Dispatcher:
         return self._progress.figures(self._queue.destination, self._sender.connections, self._halted)
 
     @property
-    def _in_hand(self) -> int:
-        return len(self._waiting) + len(self._sending) + len(self._settled)
+    def _room(self) -> int:
+        """How many more it may claim, once what is answered is settled."""
+        free = self._most - len(self._hand) + len(self._hand.settled)
+        return free if self._sender.alive and not self._careful else 0
 
     def _leave(self, settled: list[Settled]) -> None:
         """What can not be written now is taken over when its lease has run out."""
         try:
             if settled:
                 self._queue.exchange(settled, 0, self._now())
-            if self._waiting:
-                self._queue.give_back(list(self._waiting))
+            if self._hand.waiting:
+                self._queue.give_back(list(self._hand.waiting))
             self._queue.close()
         except SQLAlchemyError:
             log("queue.failed", "claims could not be given back", level=logging.ERROR, error=True, **self._named)
 
     def _on_room(self) -> None:
         self._feed()
-        if not self._waiting:
-            self._schedule(0 if not self._sending else GROUP_SECONDS)
+        if not self._hand.waiting:
+            self._schedule(self._soon if not self._hand.sending else GROUP_SECONDS)
+
+    @property
+    def _soon(self) -> float:
+        """At once, but where it may go with somebody else."""
+        return 0 if self._reactor.seconds() - self._rode_at >= RIDES_SECONDS else GROUP_SECONDS
 
     def _schedule(self, seconds: float) -> None:
         """Runs then, or sooner if that was planned before."""
@@ -167,10 +205,10 @@ class Dispatcher:
         """One transaction, if there is anything to do; then what was claimed is sent."""
         self._next = None
         self._progress.connected(self._sender.alive, self._now())
-        room = self._most - self._in_hand + len(self._settled) if self._sender.alive and not self._careful else 0
+        room = self._room
         try:
-            seconds = POLL_SECONDS if self._settled else self._until_due(room)
-            if seconds is not None and not self._settled:
+            seconds = POLL_SECONDS if self._hand.settled else self._until_due(room)
+            if seconds is not None and not self._hand.settled:
                 self._schedule(seconds)
             elif self._turn is not None and not self._turn.take():
                 self._schedule(PAUSE_SECONDS)
@@ -204,7 +242,7 @@ class Dispatcher:
             self._halted = due.halted
             sentence = "the destination stands still until a person decides" if due.halted else "goes on"
             log("destination.stopped" if due.halted else "destination.resumed", sentence, **self._named)
-            self._runs.clear()
+            self._hand.runs.clear()
             self._feed()
         idle = IDLE_SECONDS if self._hears() else POLL_SECONDS
         if due.at is None or due.halted:
@@ -213,25 +251,25 @@ class Dispatcher:
         return min(seconds, idle) if seconds > 0 else None
 
     def _exchange(self, room: int) -> None:
-        settled, going = self._settled, [each for each in (*self._sending.values(), *self._waiting) if each.follows]
         try:
-            found = self._queue.exchange(settled, room, self._now(), going, self._most - len(self._runs))
+            found = self._queue.exchange(*self._wanted(room))
         finally:
             if self._turn is not None:
                 self._turn.give_back()
-        claimed, lost, behind = found
-        self._settled = []
+        self._rides = True
+        self._exchanged(found)
+
+    def _wanted(self, room: int) -> Wanted:
+        return Wanted(self._hand.settled, room, self._now(), self._hand.going, self._most - len(self._hand.runs))
+
+    def _exchanged(self, found: Exchange) -> None:
         self._careful = False
-        if going:
-            self._waiting = deque(each._replace(follows=False) for each in self._waiting)
-            self._sending = {each.id: each._replace(follows=False) for each in self._sending.values()}
-        for each in settled:
-            self._progress.settled(each.verdict.act, self._now())
-        if lost:
-            log("delivery.lost", "others took deliveries over", level=logging.WARNING, count=len(lost), **self._named)
-            self._runs.drop(each.claimed for each in settled if each.claimed.id in lost)
-        self._waiting.extend(claimed)
-        self._runs.begin(behind, self._now())
+        now = self._now()
+        for each in self._hand.exchanged(found, now):
+            self._progress.settled(each.verdict.act, now)
+        if found.lost:
+            count = len(found.lost)
+            log("delivery.lost", "others took deliveries over", level=logging.WARNING, count=count, **self._named)
         self._feed()
         # nothing may be claimable although it looks due, behind what is under way in another lane
         self._schedule(POLL_SECONDS)
@@ -242,15 +280,17 @@ class Dispatcher:
             return
         self._feeding = True
         try:
-            while self._waiting and (room := self._sender.room) > 0:
-                parcels = [self._parcel(self._waiting.popleft()) for _ in range(min(room, len(self._waiting)))]
+            while self._hand.waiting and (room := self._sender.room) > 0:
+                parcels = [
+                    self._parcel(self._hand.waiting.popleft()) for _ in range(min(room, len(self._hand.waiting)))
+                ]
                 ready = [parcel for parcel in parcels if parcel is not None]
-                self._sending.update((parcel.claimed.id, parcel.claimed) for parcel in ready)
+                self._hand.sending.update((parcel.claimed.id, parcel.claimed) for parcel in ready)
                 if ready:
                     self._sender.send(ready, self._done)
         finally:
             self._feeding = False
-        if self._waiting and not self._sender.alive:
+        if self._hand.waiting and not self._sender.alive:
             self._give_back()
 
     def _parcel(self, claimed: Claimed) -> Parcel | None:
@@ -260,9 +300,9 @@ class Dispatcher:
         return Parcel(claimed, claimed.raw)
 
     def _done(self, parcel: Parcel, answer: Answer) -> None:
-        if parcel.claimed.kind is Kind.FORWARD and parcel.claimed.id in self._sending and self._is_taken(answer):
+        if parcel.claimed.kind is Kind.FORWARD and parcel.claimed.id in self._hand.sending and self._is_taken(answer):
             self._take(parcel, answer)
-        elif (claimed := self._sending.pop(parcel.claimed.id, None)) is not None:
+        elif (claimed := self._hand.sending.pop(parcel.claimed.id, None)) is not None:
             self._settle(claimed, answer, parcel.unmapped)
 
     def _is_taken(self, answer: Answer) -> bool:
@@ -277,12 +317,12 @@ class Dispatcher:
         def taken(outcome: Outcome) -> None:
             if outcome.disposition is Disposition.FAILED:
                 self._reactor.callLater(FAULT_SECONDS, self._take, parcel, answer)
-            elif (claimed := self._sending.pop(parcel.claimed.id, None)) is not None:
+            elif (claimed := self._hand.sending.pop(parcel.claimed.id, None)) is not None:
                 self._progress.answered(answer.code, self._now())
                 reason = f"{answer.code} {answer.condition}".strip()
                 self._finish(Settled(claimed, Verdict(Act.SENT, reason), answer, parcel.unmapped))
 
-        if parcel.claimed.id in self._sending and self._takes is not None:
+        if parcel.claimed.id in self._hand.sending and self._takes is not None:
             self._takes(answer.raw, taken)
 
     def _settle(self, claimed: Claimed, answer: Answer, unmapped: tuple[Unmapped, ...] = ()) -> None:
@@ -294,37 +334,35 @@ class Dispatcher:
                 answer=verdict.reason, attempts=claimed.attempts, **self._named)  # fmt: skip
         if verdict.act is Act.STOP:
             self._halted = True
-            self._runs.clear()
+            self._hand.runs.clear()
             self._give_back()
         self._finish(Settled(claimed, verdict, answer, unmapped))
 
     def _finish(self, settled: Settled) -> None:
         """What is next in its lane goes as soon as the connection is free, whatever the database is at."""
-        self._settled.append(settled)
-        following = None if self._stopping or self._halted else self._runs.following(settled, self._now())
+        self._hand.settled.append(settled)
+        following = None if self._stopping or self._halted else self._hand.runs.following(settled, self._now())
         if following is not None:
-            self._waiting.append(following)
-        full = not self._waiting or len(self._settled) >= GROUP
-        self._schedule(0 if full else GROUP_SECONDS)
+            self._hand.waiting.append(following)
+        full = not self._hand.waiting or len(self._hand.settled) >= GROUP
+        self._schedule(self._soon if full else GROUP_SECONDS)
         self._feed()
 
     def _give_back(self) -> None:
         """What was not begun is not kept in hand while nothing can be sent."""
-        if not self._waiting:
+        if not self._hand.waiting:
             return
         try:
-            self._queue.give_back(list(self._waiting))
+            self._queue.give_back(list(self._hand.waiting))
         except SQLAlchemyError:
             return  # they are kept, and sent when there is a connection again
-        self._runs.drop(self._waiting)
-        self._waiting.clear()
+        self._hand.let_go()
 
     def _tend(self) -> None:
         self._tending = self._reactor.callLater(TEND_SECONDS, self._tend)
-        if self._in_hand or self._queue.needs_mending:
+        if self._hand or self._queue.needs_mending:
             try:
-                held = [*self._waiting, *self._sending.values(), *(each.claimed for each in self._settled)]
-                self._queue.tend(held, self._now())
+                self._queue.tend(self._hand.held, self._now())
             except SQLAlchemyError:
                 self._tending.reset(TEND_SECONDS / 4)
 

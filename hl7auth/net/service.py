@@ -25,6 +25,7 @@ from hl7auth.net.listener import MllpFactory
 from hl7auth.net.outgoing import Outgoing, Waking
 from hl7auth.net.overdue import Watch, watches_of
 from hl7auth.net.parcel import World
+from hl7auth.net.riding import Riding
 from hl7auth.net.shaping import Held, Preparing, forget_in_tables
 from hl7auth.net.turns import SharedTurn
 from hl7auth.net.workers import BOARD, HEAR, RING
@@ -72,7 +73,14 @@ class Service:
         self._lock = None if worker is None else turn_of(self._engine)
         turn = None if self._lock is None else SharedTurn(reactor, self._lock, HEAR, RING)
         new_id = ids(worker=worker)
-        self._journal = Journal(self._engine, new_id if worker is not None or writers else None)
+        # what is sent on is written together with what comes in, where one process does both
+        riding = (
+            Riding(lambda: self.outgoing.dispatchers)
+            if worker is None and self._engine.dialect.name == "sqlite"
+            else None
+        )
+        hooks = (riding.beside, riding.kept) if riding is not None else ()
+        self._journal = Journal(self._engine, new_id if worker is not None or writers else None, *hooks)
         self.share = partial(self._journal.share, new_id)
         # of several processes the parent sends: a destination sees the connections that it was promised
         self.ear = Ear(reactor, Notices(self._engine))

@@ -4,7 +4,7 @@ Imports sqlalchemy, flow, observe and store.bodies, .deliveries and .delivery_ta
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
@@ -19,6 +19,7 @@ from hl7auth.store.statement import ask_for
 
 _MOST_PARAMETERS = 500
 """Values in one IN list: far below every limit of SQLite and PostgreSQL."""
+_NOTHING: Mapping[int, bytes] = {}
 _BEHIND = (
     "SELECT id, message_id, lane, attempts, parts, kind, part, state, due_at FROM delivery"
     f" WHERE destination = {{p}} AND lane = {{p}} AND {IS_OPEN} AND id > {{p}} ORDER BY id LIMIT {{p}}"
@@ -80,10 +81,14 @@ def _is_simple(row: Any, now: int, kind: str) -> bool:
     return not parts and not part and state == State.QUEUED and due_at <= now and (not kind or its_kind == kind)
 
 
-def claimed(connection: Connection, rows: Sequence[Any], following: Sequence[Any] = ()) -> list[Claimed]:
-    """The deliveries of rows of the claim and of those behind, with what they carry."""
+def claimed(
+    connection: Connection, rows: Sequence[Any], following: Sequence[Any] = (), stored: Mapping[int, bytes] = _NOTHING
+) -> list[Claimed]:
+    """The deliveries of rows of the claim and of those behind, with what they carry; `stored` are messages that need
+    not be read."""
     every = [*rows, *following]
-    raws = _raws(connection, [row[1] for row in every if not row[5]])
+    raws = _raws(connection, [row[1] for row in every if not row[5] and row[1] not in stored])
+    raws.update((row[1], stored[row[1]]) for row in every if row[1] in stored)
     bodies = _bodies(connection, [row[0] for row in every if row[5]])
     found = [_claimed(row, bodies if row[5] else raws) for row in every]
     return [*found[: len(rows)], *(each._replace(follows=True) for each in found[len(rows) :])]

@@ -31,13 +31,21 @@ class Journal:
     in the order of the commits: that is the order in which the archive is read, and replayed. On a server there may
     always be several, each with ids of its own: there the journal numbers them whoever made them.
 
-    `beside` is called with what was decided, in its transaction: what it writes is there with it, or not at all.
+    `beside` is called with what was decided, in its transaction: what it writes is there with it, or not at all; `kept`
+    is called when it is there.
     """
 
-    def __init__(self, engine: Engine, new_id: Callable[[], int] | None = None, beside: Beside | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        new_id: Callable[[], int] | None = None,
+        beside: Beside | None = None,
+        kept: Callable[[], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._new_id = new_id
         self._beside = beside
+        self._kept = kept
         self._connection: Connection | None = None
         self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
@@ -130,6 +138,8 @@ class Journal:
                 self._beside(connection, outcomes)
             self._in_doubt = outcomes
         self._file.require()  # else it is nowhere, whatever SQLite says
+        if self._kept is not None:
+            self._kept()
         self._log.messages += len(plans)
         return outcomes
 

@@ -6,7 +6,7 @@ A claim has an owner and a lease. An owner that lives renews it; when a process 
 comes next has them. What decides is the database: a settlement counts only while the claim is still the settler's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -64,6 +64,16 @@ class Due(NamedTuple):
     halted: bool
 
 
+class Wanted(NamedTuple):
+    """What `Queue.exchange` is asked for."""
+
+    settled: Sequence[Settled]
+    room: int
+    now: int
+    going: Sequence[Claimed] = ()
+    behind: int = 0
+
+
 class Exchange(NamedTuple):
     """What one transaction brought: deliveries to send now, settlements that came too late to count, and deliveries
     that may follow those to send, each when the one before it in its lane is done with."""
@@ -113,15 +123,25 @@ class Queue:
         `going` are being sent in the place of some that are settled, which they followed.
         """
         with self._begin() as connection:
-            lost = self._settle(connection, settled, now) if settled else []
-            if going:
-                run_many(connection, _GO_ON, [(self.owner, now + LEASE, each.id, self.owner) for each in going])
-            if room <= 0:
-                return Exchange([], lost)
-            self._take_over(connection, now)
-            found = self._claim(connection, room, now, behind)
-            first = [each for each in found if not each.follows]
-            return Exchange(first, lost, tuple(each for each in found if each.follows))
+            return self.exchange_in(connection, Wanted(settled, room, now, going, behind))
+
+    def exchange_in(
+        self, connection: Connection, wanted: Wanted, stored: Mapping[int, bytes] | None = None
+    ) -> Exchange:
+        """The same in a transaction of the caller, and as good as that: what it brought counts when it has committed.
+
+        `stored` are messages that need not be read, by id, as they are sent.
+        """
+        settled, room, now, going, behind = wanted
+        lost = self._settle(connection, settled, now) if settled else []
+        if going:
+            run_many(connection, _GO_ON, [(self.owner, now + LEASE, each.id, self.owner) for each in going])
+        if room <= 0:
+            return Exchange([], lost)
+        self._take_over(connection, now)
+        found = self._claim(connection, room, now, behind, stored or {})
+        first = [each for each in found if not each.follows]
+        return Exchange(first, lost, tuple(each for each in found if each.follows))
 
     def tend(self, held: Sequence[Claimed], now: int) -> None:
         """Lets the claims that we hold last longer, and mends what else may be wrong.
@@ -227,7 +247,9 @@ class Queue:
     def _take_over(self, connection: Connection, now: int) -> None:
         run(connection, _GIVE_UP + "owner <> {p}", (self.destination, now, self.owner))
 
-    def _claim(self, connection: Connection, room: int, now: int, most_behind: int) -> list[Claimed]:
+    def _claim(
+        self, connection: Connection, room: int, now: int, most_behind: int, stored: Mapping[int, bytes]
+    ) -> list[Claimed]:
         sql = claim_sql(connection.dialect.name, self.only or "")
         rows = ask_for(connection, sql, (self.destination, now, self.destination, room))
         if not rows:
@@ -238,7 +260,7 @@ class Queue:
         kept = [(self.owner, now + LEASE, row[0]) for row in following]
         if run_many(connection, _KEEP, kept) != len(kept):
             following = []  # a person has just decided something about one of them
-        found = claimed(connection, rows, following)
+        found = claimed(connection, rows, following, stored)
         for each in found:
             if each.has_parts:
                 values = {"state": State.IN_FLIGHT, "owner": self.owner, "lease_until": now + LEASE}
