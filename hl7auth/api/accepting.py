@@ -16,7 +16,12 @@ from hl7auth.api.state import State
 from hl7auth.store import operations
 from hl7auth.store.tokens import Caller
 
-IdempotencyKey = Annotated[str, Header(max_length=200, description="The same call again, with this, is done once.")]
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="The same call again, with this, is done once."
+    ),
+]  # fmt: skip
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"description": "Taken on.", "headers": {"Operation-Location": {"schema": {"type": "string"}}}}
 }

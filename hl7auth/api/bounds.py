@@ -15,6 +15,7 @@ MAX_BODY = 8 * 1024 * 1024
 """Bytes: a paper of 5 MB as base64, and more JSON than any authorization has."""
 
 _KNOWN = "known_query"
+_NUL = "has a character that no text has (NUL)"
 
 
 class BoundedBodies:
@@ -55,9 +56,15 @@ class BoundedBodies:
 
 
 async def known_query(request: Request) -> None:
-    """A dependency: names of the query that nobody asks for are mistakes, and named."""
+    """A dependency: names of the query that nobody asks for are mistakes, and named. So is a NUL, which no database on
+    a server takes into a text."""
+    if "\x00" in request.scope["path"]:
+        raise invalid([at("path", _NUL)])
     if not request.scope["query_string"]:
         return
+    if b"%00" in request.scope["query_string"]:
+        raise invalid(at(f"query/{name}", _NUL) for name, value in request.query_params.multi_items()
+                      if "\x00" in name + value)  # fmt: skip
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return

@@ -17,7 +17,7 @@ from hl7auth.api.authorizations import nothing, visible
 from hl7auth.api.etag import IfNoneMatch, same, tag, unchanged
 from hl7auth.api.paging import Cursor, Limit, cursor_of, page, place_of
 from hl7auth.api.problems import Problem
-from hl7auth.api.record_shapes import Free, GivenCode, GivenDay, Shape, Units, Word
+from hl7auth.api.record_shapes import Free, GivenCode, GivenDay, Reference, Shape, Units, Word
 from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.domain.balance import ranked, reasons, use
@@ -58,7 +58,7 @@ class Charge(Shape):
 class Chosen(Shape):
     """The authorization that a charge is put to: its key."""
 
-    authorization: Annotated[str, Field(min_length=1, max_length=300)]
+    authorization: Annotated[Reference, Field(min_length=1)]
 
 
 @router.post("/charges", status_code=201, summary="Enter a charge")

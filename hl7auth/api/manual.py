@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from hl7auth.api.authorizations import visible
 from hl7auth.api.papers import Document, kept
 from hl7auth.api.problems import Problem, at, invalid
-from hl7auth.api.record_shapes import Day, Free, GivenCode, Shape, Units, Word
+from hl7auth.api.record_shapes import Day, Free, GivenCode, Reference, Shape, Units, Word
 from hl7auth.api.records import Failed, submit, units_of
 from hl7auth.api.security import may_enter, require
 from hl7auth.api.state import Api, State
@@ -63,7 +63,7 @@ class Manual(Asked):
 
     authnumber: Word
     documents: Annotated[list[Document], Field(min_length=1, max_length=10)]
-    request: Annotated[str, Field(max_length=300)] | None = None
+    request: Reference | None = None
 
 
 class Request(Asked):

@@ -34,7 +34,7 @@ def place_of(cursor: str, *kinds: type) -> tuple[Any, ...] | None:
     fits = isinstance(found, list) and len(found) == len(kinds)
     if not fits or not all(type(each) is kind for each, kind in zip(found, kinds, strict=True)):
         raise invalid([at("query/cursor", "is no cursor of this list")])
-    if any(isinstance(each, int) and not -(2**63) <= each < 2**63 for each in found):
+    if any("\x00" in each if isinstance(each, str) else not -(2**63) <= each < 2**63 for each in found):
         raise invalid([at("query/cursor", "is no cursor of this list")])
     return tuple(found)
 

@@ -18,6 +18,8 @@ Word = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Free = Annotated[str, StringConstraints(strip_whitespace=True, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Reference = Annotated[str, StringConstraints(max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""The key of an authorization or request, as in lists."""
 Units = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
 Action = Literal["n", "m", "d"]
 
