@@ -221,7 +221,8 @@ def _problems() -> Iterator[None]:
         yield
     except Forbidden as fault:
         may = [each.rpartition(":")[2] for each in links(fault.state)]
-        said = f"a request that is {fault.state} can not be moved so; allowed now: {', '.join(may) or 'nothing'}"
+        said = f"'{fault.event}' can not be done to a request that is {fault.state}; allowed now: "
+        said += ", ".join(may) or "nothing"
         raise Problem(409, said, "forbidden-move", allowed=may) from None
     except Needed as fault:
         raise Problem(400, str(fault), "needed") from None

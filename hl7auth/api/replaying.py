@@ -27,11 +27,14 @@ from hl7auth.replay.runners import running_all
 from hl7auth.replay.running import INTERRUPTED, Pace, run
 from hl7auth.replay.targets import carrier_for, looker_for
 from hl7auth.replay.wish import Wish
-from hl7auth.store.operations import Operation, Stage, end
+from hl7auth.store.archive_lock import REPLAY, is_taken
+from hl7auth.store.operations import Operation, Stage, end, read
 from hl7auth.store.replays import Standing, counts, is_asked_to_pause, note, plan_entry, read_plan, set_standing
 
 PLAN, RUN = "replay.plan", "replay.run"
 """Kinds of operations."""
+_LOOK = 0.5
+"""Seconds between two looks whether another replay still runs."""
 _FAULT = "a fault of ours; the log says more"
 
 
@@ -70,6 +73,8 @@ def go(state: State, operation: Operation, stopping: Event) -> None:
     """Runs a plan, or goes on with it."""
     number = int(operation.request["replay"])
     try:
+        if not _has_turn(state, operation, stopping):
+            return
         if _is_left(state, operation, number):
             _succeed(state, operation, number)
             return
@@ -86,6 +91,17 @@ def go(state: State, operation: Operation, stopping: Event) -> None:
         calm_the_collector()  # which a run has woken
     if ended.reason != INTERRUPTED:
         _succeed(state, operation, number, ended.reason)
+
+
+def _has_turn(state: State, operation: Operation, stopping: Event) -> bool:
+    """Waits while another replay runs: it may be this very one, in another process over the same database. False where
+    the service ends, or that one has ended the operation."""
+    while is_taken(state.engine, REPLAY):
+        if stopping.wait(_LOOK):
+            return False
+    with state.reading() as connection:
+        found = read(connection, operation.id)
+    return found is not None and found[1]["status"] == Stage.RUNNING
 
 
 def _is_left(state: State, operation: Operation, number: int) -> bool:

@@ -296,6 +296,18 @@ def test_a_run_whose_process_was_killed_goes_on_unless_somebody_paused_it_meanwh
     assert (done["result"]["state"], done["result"]["states"]) == ("done", {"done": COUNT})
 
 
+def test_a_run_that_another_process_has_is_left_to_it(half: tuple[Desk, str]) -> None:
+    desk, number = half
+    (operation,) = rows(desk.engine, "SELECT id FROM operation WHERE kind = 'replay.run'")
+    before = len(desk.get(f"/replays/{number}")["record"])
+    with TestClient(create_app(desk.settings)):  # another one over the same database, which finds it open
+        until_done(desk)
+    assert states(desk, number) == {"done": COUNT}
+    record = desk.get(f"/replays/{number}")["record"]
+    assert [each["action"] for each in record[before:]] == ["done"]
+    assert desk.get(f"/operation/{operation[0]}")["status"] == "Succeeded"
+
+
 def test_a_run_that_is_paused_rests_and_its_operation_says_so(half: tuple[Desk, str]) -> None:
     desk, number = half
     assert desk.ask("POST", f"/replays/{number}/pause").status_code == 202
