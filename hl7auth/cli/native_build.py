@@ -27,7 +27,7 @@ _NAMES = {
         " referral_action remarks requests semantics settle snapshot status values"
     ),
     "flow": "decision forwarding handshake indexed intake kind link outbox relay reply returning",
-    "store": "field_index journal known rows",
+    "store": "ahead deciding field_index journal known numbering rows",
 }
 MODULES = tuple(f"hl7auth.{package}.{name}" for package, names in _NAMES.items() for name in names.split())
 

@@ -1,25 +1,26 @@
 """The journal: a batch of plans becomes durable in one transaction, and only then has outcomes.
 
-Imports sqlalchemy, orjson, domain, flow, observe and errors only.
+Imports sqlalchemy, flow, observe, errors, and of store what numbers, decides and writes.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from itertools import groupby, pairwise
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from hl7auth.errors import UserError
-from hl7auth.flow.decision import Disposition, Outcome, decide, failed
+from hl7auth.flow.decision import Disposition, Outcome, failed
 from hl7auth.flow.intake import Plan
-from hl7auth.flow.linked_decision import decide_linked, rows
+from hl7auth.flow.linked_decision import rows
 from hl7auth.observe import log
+from hl7auth.store.ahead import Ahead
 from hl7auth.store.database import KeptFile, connect, lock_writers
+from hl7auth.store.deciding import decided, decided_with_links
 from hl7auth.store.known import KnownToBatch
-from hl7auth.store.links import Links
 from hl7auth.store.log import Log
-from hl7auth.store.rows import Rows, write
+from hl7auth.store.numbering import numbered_anew, numbered_behind
+from hl7auth.store.rows import write
 
 Beside = Callable[[Connection, Sequence[Outcome]], None]
 
@@ -49,7 +50,7 @@ class Journal:
         self._connection: Connection | None = None
         self._file = KeptFile(engine)
         self._in_doubt: list[Outcome] = []
-        self._ahead: _Ahead | None = None
+        self._ahead: Ahead | None = None
         self._log = Log()
 
     def commit(self, plans: Sequence[Plan]) -> list[Outcome]:
@@ -84,7 +85,7 @@ class Journal:
         try:
             connection.execution_options(reads_only=True)
             with connection.begin():
-                ahead = ahead or _Ahead(connection)
+                ahead = ahead or Ahead(connection)
                 ahead.add(more, new_id)
             connection.execution_options(reads_only=False)
             self._ahead = ahead
@@ -145,12 +146,12 @@ class Journal:
 
     def _decided_now(self, connection: Connection, plans: Sequence[Plan]) -> list[Outcome]:
         if connection.dialect.name == "postgresql":
-            plans = _numbered_behind(connection, plans)
+            plans = numbered_behind(connection, plans)
         elif self._new_id is not None:
-            plans = _numbered_anew(connection, plans, self._new_id)
+            plans = numbered_anew(connection, plans, self._new_id)
         if any([plan.link for plan in plans]):
-            return _decided_with_links(connection, plans)
-        outcomes = _decided(plans, KnownToBatch(connection))
+            return decided_with_links(connection, plans)
+        outcomes = decided(plans, KnownToBatch(connection))
         write(connection, outcomes)
         return outcomes
 
@@ -167,35 +168,6 @@ class Journal:
             self._connection = None
 
 
-class _Ahead:
-    """What was decided before the turn: the outcomes of some plans, with their rows."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.outcomes: list[Outcome] = []
-        self.rows = Rows()
-        self._plans: list[Plan] = []
-        self._connection = connection
-        self._known = KnownToBatch(connection)
-
-    def add(self, plans: Sequence[Plan], new_id: Callable[[], int]) -> None:
-        """Decides about more, under ids of this moment: who gets the turn next has lower ones, as a rule."""
-        if not plans:
-            return
-        found = _decided(_numbered(plans, new_id(), new_id), self._known)
-        self.rows.add(found)
-        self.outcomes += found
-        self._plans += plans
-
-    def begins(self, plans: Sequence[Plan]) -> bool:
-        """Are the first of these what was decided about?"""
-        pairs = zip(self._plans, plans, strict=False)
-        return len(self._plans) <= len(plans) and all([one is other for one, other in pairs])
-
-    def holds(self) -> bool:
-        """Within the turn: would the same be decided now, and in the order of the ids?"""
-        return _newest(self._connection) < self.outcomes[0].plan.message_id and self._known.still_so()
-
-
 def commit_within(
     connection: Connection, planned: Plan, new_id: Callable[[], int], sends: Callable[[Outcome], Outcome]
 ) -> Outcome:
@@ -204,10 +176,10 @@ def commit_within(
     """
     lock_writers(connection)
     if connection.dialect.name == "postgresql":
-        (numbered,) = _numbered_behind(connection, [planned])
+        (plan,) = numbered_behind(connection, [planned])
     else:
-        (numbered,) = _numbered_anew(connection, [planned], new_id)
-    (outcome,) = _decided([numbered], KnownToBatch(connection))
+        (plan,) = numbered_anew(connection, [planned], new_id)
+    (outcome,) = decided([plan], KnownToBatch(connection))
     if outcome.disposition is not Disposition.ACCEPTED:
         return outcome
     outcome = sends(outcome)
@@ -232,111 +204,3 @@ def _is_stored(connection: Connection, outcomes: Sequence[Outcome]) -> bool:
     sql = "SELECT 1 FROM message WHERE id = %s AND control_id = %s AND digest = %s AND received_at = %s AND peer = %s"
     values = (plan.message_id, plan.header.control_id, plan.digest, plan.received_at, plan.peer)
     return connection.exec_driver_sql(sql, values).first() is not None
-
-
-def _numbered_behind(connection: Connection, plans: Sequence[Plan]) -> list[Plan]:
-    """The plans with ids behind all that are stored, and with control ids of replies that nobody else has.
-
-    Ids are given as they were planned wherever they can be: a message and its two replies have three in a row.
-    """
-    last: int = connection.exec_driver_sql("SELECT max(id) + 2 FROM message").scalar() or 0
-    numbered = []
-    for plan in plans:
-        number = max(last + 1, plan.message_id)
-        last = number + 2
-        if number != plan.message_id:
-            plan = _renumbered(plan, number)._replace(reply_ids=(str(number + 1), str(last)))  # noqa: PLW2901
-        if plan.link is not None and plan.link.spare:
-            last = max(last + 1, plan.link.spare)
-            plan = plan._replace(link=plan.link._replace(spare=last))  # noqa: PLW2901
-        numbered.append(plan)
-    return numbered
-
-
-def _renumbered(plan: Plan, number: int) -> Plan:
-    intent = plan.intent._replace(message_id=number) if plan.intent is not None else None
-    return plan._replace(message_id=number, intent=intent)
-
-
-_MOST_WAITED = 100_000
-"""Ids asked for in vain, some 20 ms: a clock that was set back is not waited for."""
-
-
-def _newest(connection: Connection) -> int:
-    return connection.exec_driver_sql("SELECT max(id) FROM message").scalar() or 0
-
-
-def _numbered_anew(connection: Connection, plans: Sequence[Plan], new_id: Callable[[], int]) -> Sequence[Plan]:
-    """The plans with ids behind all that are stored: their own, where nobody has stored a message since they got them.
-
-    Another process may have stored some within this millisecond.
-    """
-    newest = _newest(connection)
-    if plans and plans[0].message_id > newest and _grow([plan.message_id for plan in plans]):
-        return plans
-    number = new_id()
-    for _ in range(_MOST_WAITED):
-        if number > newest:
-            break
-        number = new_id()
-    return _numbered(plans, number, new_id)
-
-
-def _grow(numbers: list[int]) -> bool:
-    return all([one < other for one, other in pairwise(numbers)])
-
-
-def _numbered(plans: Sequence[Plan], first: int, new_id: Callable[[], int]) -> list[Plan]:
-    """The plans with ids from `first` on, in the order in which they are decided."""
-    numbered: list[Plan] = []
-    for each in plans:
-        plan = _renumbered(each, new_id() if numbered else first)
-        if plan.link is not None and plan.link.spare:
-            plan = plan._replace(link=plan.link._replace(spare=new_id()))
-        numbered.append(plan)
-    return numbered
-
-
-def _decided(plans: Sequence[Plan], known: KnownToBatch, links: Links | None = None) -> list[Outcome]:
-    known.load(plans)
-    outcomes = []
-    for plan in plans:
-        outcome = _decide(plan, known) if links is None or plan.link is None else _decide_linked(plan, known, links)
-        known.apply(outcome)
-        outcomes.append(outcome)
-    return outcomes
-
-
-def _decided_with_links(connection: Connection, plans: Sequence[Plan]) -> list[Outcome]:
-    """What has to find everything before it in the store is decided by itself, between the others; all is written."""
-    links, outcomes = Links(connection), []
-    for alone, run in groupby(plans, lambda plan: plan.link is not None and plan.link.alone):
-        for some in ([each] for each in run) if alone else (list(run),):
-            found = _decided(some, KnownToBatch(connection), links)
-            write(connection, [row for outcome in found for row in rows(outcome)])
-            links.write(found)
-            outcomes += found
-    return outcomes
-
-
-def _decide_linked(plan: Plan, known: KnownToBatch, links: Links) -> Outcome:
-    """As `_decide`; and what was to be written about the links of a message that failed is not."""
-    waiting = links.waiting
-    try:
-        return decide_linked(plan, known, links)
-    except SQLAlchemyError:
-        raise
-    except Exception:
-        links.back_to(waiting)
-        text = "a message could not be decided"
-        log("decide.failed", text, level=logging.ERROR, error=True, message=plan.message_id)
-        return failed(plan)
-
-
-def _decide(plan: Plan, known: KnownToBatch) -> Outcome:
-    """A fault in deciding one message is that message's alone."""
-    try:
-        return decide(plan, known)
-    except Exception:
-        log("decide.failed", "a message could not be decided", level=logging.ERROR, error=True, message=plan.message_id)
-        return failed(plan)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from hl7auth.flow.decision import Disposition
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.observe import ids, now
-from hl7auth.store import journal
+from hl7auth.store import deciding
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
 from tests.engine import answer, channel, request
@@ -150,7 +150,7 @@ def test_what_holds_is_not_decided_again(
     second.decide_ahead(plans)
     first.commit(others)  # about another authorization, and under an id of before
     with monkeypatch.context() as broken:
-        broken.setattr(journal, "decide", _fail)
+        broken.setattr(deciding, "decide", _fail)
         (outcome,) = second.commit(plans)
     assert outcome.disposition is Disposition.ACCEPTED
 

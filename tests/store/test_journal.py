@@ -10,7 +10,7 @@ from hl7auth.flow import decision
 from hl7auth.flow.decision import Disposition
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.observe import ids, now
-from hl7auth.store import journal
+from hl7auth.store import deciding
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.journal import Journal
 from tests.engine import answer, channel, request
@@ -196,7 +196,7 @@ def test_a_message_that_breaks_the_batch_hurts_only_itself(
             raise RuntimeError("77001 must not be logged")
         return decide(each, known)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(journal, "decide", brittle)
+    monkeypatch.setattr(deciding, "decide", brittle)
     outcomes = store.commit(planned(request("C1"), request("BAD"), request("C2")))
     assert [outcome.code for outcome in outcomes] == ["AA", "AE", "AA"]
     assert outcomes[1].reply is not None

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from hl7auth.errors import UserError
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.intake import refuse_frame
+from hl7auth.store import deciding, portions
 from hl7auth.store import journal as journals
-from hl7auth.store import portions
 from hl7auth.store import rebuild as rebuilding
 from hl7auth.store.rebuild import Report, rebuild
 from tests.messages import ASKED, VISIT, answer, channel, granted, request, shipped_channel
@@ -199,7 +199,7 @@ def test_what_failed_is_not_applied_now(store: Store, monkeypatch: pytest.Monkey
 
     raw = request(VISIT, ASKED, referral="R5", control_id="C5")
     with monkeypatch.context() as patched:
-        patched.setattr(journals, "decide", broken)
+        patched.setattr(deciding, "decide", broken)
         assert store.send(raw)[0].disposition == "failed"
     assert store.send(raw)[0].disposition == "accepted"
     report = rebuilt(store)
