@@ -6,7 +6,7 @@ Imports twisted, sqlalchemy, flow, store, net and observe only.
 import os
 import random
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -65,9 +65,7 @@ class Service:
         self._engine = open_database(database)
         self.board = Board(size, None if worker is None else BOARD)
         if worker is None:
-            prepare(self._engine, migrate=migrate)
-            forget_in_tables(self._engine, list(channels.values()))
-            keep_versions(self._engine, list(channels.values()), now())
+            _prepared(self._engine, list(channels.values()), migrate=migrate)
         else:
             require_current(self._engine)
         self._lock = None if worker is None else turn_of(self._engine)
@@ -97,10 +95,7 @@ class Service:
         self._leaving: list[MllpFactory] = []
         self._preparing: list[Preparing] = []
         self._watches: dict[int, list[Watch]] = {}
-        for channel in channels.values():
-            for choice in choices(channel.file):
-                for version in choice.versions:
-                    channel.compiled(choice.profile, version)
+        _compile(channels.values())
 
     def factory(self, number: int, channel: Channel, left: Callable[[], None] | None = None) -> MllpFactory:
         """The factory of a channel's connections; its frames go by its Python steps if it has any."""
@@ -201,6 +196,20 @@ class Service:
         waiting = self.intake.waiting or any(each.waiting for each in self._preparing)
         factories = [*self.factories.values(), *self._leaving]
         return bool(waiting) or any(factory.connections for factory in factories)
+
+
+def _prepared(engine: Engine, channels: list[Channel], *, migrate: bool) -> None:
+    prepare(engine, migrate=migrate)
+    forget_in_tables(engine, channels)
+    keep_versions(engine, channels, now())
+
+
+def _compile(channels: Iterable[Channel]) -> None:
+    """Every profile for every version, now: no message has to wait for that."""
+    for channel in channels:
+        for choice in choices(channel.file):
+            for version in choice.versions:
+                channel.compiled(choice.profile, version)
 
 
 def outgoing_of(
