@@ -19,6 +19,7 @@ from hl7auth.api import (
     messages,
     papers,
     problems,
+    queue,
     record_routes,
     replaying,
     replays,
@@ -33,7 +34,7 @@ health = APIRouter(tags=["service"])
 #: in this order: a key may have slashes, so what stands behind one comes before the key alone
 ROUTERS: tuple[APIRouter, ...] = (
     health, life.router, record_routes.router, charges.router, manual.router, papers.router, authorizations.router,
-    messages.router, replays.router,
+    messages.router, queue.router, replays.router,
 )  # fmt: skip
 
 

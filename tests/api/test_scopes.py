@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from hl7auth.flow.outbox import Delivery
+from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.tokens import ADMIN, CHARGE_READ, READ, REQUEST, SCOPES, WRITE
 from tests.api.desk import Desk, is_problem
 from tests.api.test_charges import CHARGE
@@ -27,11 +29,13 @@ WANTED: dict[str, str] = {
     "GET /charges/{charge_id}/candidates": READ,
     **{f"POST /charges/{{charge_id}}/{move}": WRITE for move in ("attach", "reverse", "validate")},
     "GET /messages": READ, "GET /messages/{message_id}": READ, "GET /findings": READ, "GET /queue": READ,
+    "GET /queue/{delivery_id}": READ,
+    **{f"POST /queue/{{delivery_id}}/{move}": WRITE for move in ("retry", "skip", "move")},
     "GET /replays": READ, "GET /replays/{number}": READ, "GET /replays/{number}/messages": READ,
     "POST /replays": ADMIN, "POST /replays/{number}/run": ADMIN, "POST /replays/{number}/pause": WRITE,
     "GET /figures/{year}": READ,
 }  # fmt: skip
-PLACES = {"{number}": "1", "{message_id}": "1", "{year}": "2026", "{time}": "2026-05-10"}
+PLACES = {"{number}": "1", "{message_id}": "1", "{delivery_id}": "1", "{year}": "2026", "{time}": "2026-05-10"}
 
 
 def calls(desk: Desk) -> list[tuple[str, str, str]]:
@@ -76,6 +80,8 @@ def test_every_read_of_what_is_there_is_in_the_audit_log(desk: Desk) -> None:
     """But the yearly figures, which are of nobody."""
     desk.grant("PA1")
     (outcome,) = desk.send(samples()[0])
+    with desk.engine.begin() as connection:
+        write_deliveries(connection, [Delivery(outcome.plan.message_id, "feed/payer", ("A",), desk.time)])
     desk.post("/charges", CHARGE)
     request = "/requests/CH-24011@CEDARHILL"
     (paper,) = desk.post(f"{request}/papers", {"documents": [letter()]})["items"]
@@ -89,6 +95,7 @@ def test_every_read_of_what_is_there_is_in_the_audit_log(desk: Desk) -> None:
         f"{one}/why/status", f"{one}/series", f"{one}/papers", "/utilization", "/requests", f"{request}/process",
         f"{request}/status", f"{request}/papers", f"/papers/{paper['digest']}", "/charges", "/charges/CH1",
         "/charges/CH1/candidates", "/messages", f"/messages/{outcome.plan.message_id}", "/findings?rule=PID*", "/queue",
+        "/queue/1",
         "/replays", "/replays/1", "/replays/1/messages",
     ]  # fmt: skip
     assert len(reads) == len([call for call in WANTED if call.startswith("GET")]) - 1
