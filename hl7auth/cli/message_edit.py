@@ -50,13 +50,14 @@ def edit(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Correct a message and submit it as a new one, with a control id of its own; the original stays as it is.
 
-    It goes through the channel that the original came in by. Who did it, and why, is kept. Exit 1 where it is not
-    accepted.
+    It goes through the channel that the original came in by. Who did it, and why, is kept with the message and
+    in the audit log, there without values. Exit 1 where it is not accepted.
     """
     from hl7auth.store.database import open_database, require_current
 
     if not (by.strip() and reason.strip()) or len(by) > _MOST_SAID or len(reason) > _MOST_SAID:
         raise UserError(f"say who you are (--by) and why you do it (--reason), in at most {_MOST_SAID} characters each")
+    settings = settings[1:] if settings and settings[0] == "SET" else settings
     if editor == bool(settings):
         raise UserError("say what to change, as FIELD=VALUE, or take --editor")
     engine = open_database(database, create=False)
@@ -82,9 +83,12 @@ def edit(  # noqa: PLR0913, PLR0917 - one argument for each option
 def _submitted(
     engine: "Engine", message_id: int, settings: Sequence[str], said: tuple[str, str], channels: ChannelFolder
 ) -> tuple["Outcome", "Edit"]:
+    from sqlalchemy import inspect
+
     from hl7auth.flow.channel import find_channel
     from hl7auth.flow.editing import as_new, encoded
     from hl7auth.flow.intake import timestamp
+    from hl7auth.store import audit
     from hl7auth.store.archive import read_whole
     from hl7auth.store.database import connect
     from hl7auth.store.edits import Edit, write_edit
@@ -107,6 +111,9 @@ def _submitted(
     _parsed(raw, channel)
     with connect(engine) as connection, connection.begin():
         write_edit(connection, made)
+        if inspect(connection).has_table("audit"):  # a database of before has none
+            detail = {"became": control_id, "reason": said[1], "fields": [path for path, _, _ in changes]}
+            audit.write(connection, said[0], "message.edit", str(message_id), detail, at)
     return _committed(engine, channel, raw, number, f"edit by {said[0]}"), made
 
 

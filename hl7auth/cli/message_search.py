@@ -87,9 +87,21 @@ def search(  # noqa: PLR0913, PLR0917
     }
     if ids_file is not None:
         result["identifiers"] = {name: [str(number) for number in numbers] for name, numbers in each.items()}
+    if not page.messages:
+        _require_words(disposition, status)
     show(result, output, _as_text)
     if not page.messages:
         raise typer.Exit(1)
+
+
+def _require_words(disposition: str, status: str) -> None:
+    """Raises UserError for words that nothing can be found by: looked at only then, for to know them takes time."""
+    from hl7auth.domain.status import Status as States
+    from hl7auth.flow.decision import Disposition as Dispositions
+
+    for option, text, known in (("disposition", disposition, Dispositions), ("status", status, States)):
+        if text and "*" not in text and text.lower() not in tuple(known):
+            raise UserError(f"--{option} {text}: there is no such {option} (known: {', '.join(known)})")
 
 
 def _as_text(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from hl7auth.domain.clock import iso_time
 from hl7auth.errors import UserError
 from hl7auth.store.archive_record import write_event
 from hl7auth.store.pack_table import archive_hold
+from hl7auth.store.schema import message
 from hl7auth.store.sealable import day_number
 
 Entry = dict[str, Any]
@@ -26,17 +27,25 @@ class Held(NamedTuple):
 
 
 def place_hold(connection: Connection, held: Held, by: str, reason: str, now: int) -> int:
-    """Holds days of a channel; returns the number of the hold. Raises UserError without a reason, or for no days."""
+    """Holds days of a channel; returns the number of the hold. Raises UserError without a reason, for no days,
+    and for a channel that there is nothing of: one that is misspelt would hold nothing, and nobody would know."""
     if not reason.strip():
         raise UserError("a hold needs a reason: --reason TEXT")
     for day in filter(None, held[1:]):
         day_number(day)
     if held.first_day and held.last_day and held.first_day > held.last_day:
         raise UserError(f"{held.first_day} is after {held.last_day}")
+    if not _has_messages(connection, held.channel):
+        known = connection.execute(select(message.c.channel).distinct().order_by(message.c.channel)).scalars()
+        raise UserError(f"no message came on a channel '{held.channel}' (known: {', '.join(known) or 'none'})")
     values = held._asdict() | {"placed_at": now, "placed_by": by, "reason": reason}
     number = connection.execute(insert(archive_hold).values(**values).returning(archive_hold.c.id)).scalar_one()
     write_event(connection, by, now, "hold", _subject(*held), f"hold {number}: {reason}")
     return int(number)
+
+
+def _has_messages(connection: Connection, channel: str) -> bool:
+    return connection.execute(select(message.c.id).where(message.c.channel == channel).limit(1)).first() is not None
 
 
 def release_hold(connection: Connection, number: int, by: str, reason: str, now: int) -> None:

@@ -76,6 +76,9 @@ def test_holds_are_placed_released_and_on_the_record(store: Store) -> None:
     (held,) = run("archive", "list", "--holds", "--format", "json", database=store.url).document
     assert (held["from"], held["to"], held["release_reason"]) == ("2026-03-01", None, "over")
     assert run("archive", "hold", "x", "--reason", " ", database=store.url).code == 2
+    odd = run("archive", "hold", "referal-intake", "--reason", "audit", database=store.url)
+    known = "no message came on a channel 'referal-intake' (known: referral-intake)"
+    assert (odd.code, odd.err) == (2, f"hl7auth: {known}\n")
     days = ("--from", "2026-02-02", "--to", "2026-02-01")
     assert run("archive", "hold", "x", "--reason", "y", *days, database=store.url).code == 2
 
@@ -120,6 +123,10 @@ def test_an_archive_of_another_installation_is_read_and_taken_in(store: Store, t
     assert written.out == f"14 of 14 message(s) written to {tmp_path / 'out'}\n"
     assert "1 of 1 pack(s) good, 14 message(s)" in run("archive", "verify", *theirs, database=nowhere).out
     assert "2026-03-01" in run("archive", "list", *theirs, database=nowhere).out
+    for option, text in (("disposition", "refusd"), ("status", "aproved")):
+        odd = run("message", "search", f"--{option}", text, *theirs, database=nowhere)
+        assert (odd.code, f"there is no such {option} (known: " in odd.err) == (2, True)
+    assert run("message", "search", "--status", "denied", *theirs, database=nowhere).code == 1
     (tmp_path / "here").mkdir()
     here = Store(tmp_path / "here")
     here.change("CREATE TABLE alembic_version (version_num TEXT)")

@@ -41,6 +41,16 @@ def test_a_corrected_message_is_a_new_one_that_names_its_origin(url: str) -> Non
     assert run("db", "check", "--rebuild", database=url).code == 0
 
 
+def test_who_corrected_a_message_and_why_is_in_the_audit_log(url: str) -> None:
+    done = run("message", "edit", "1", "SET", "AUT-1.1=SILVER", "PID-5.1=Moss", *WHO, "--format", "json", database=url)
+    (row,) = run("audit", "list", "--subject", "1", "--format", "json", database=url).document
+    assert (row["who"], row["action"]) == ("ada", "message.edit")
+    told = {"became": done.document["control_id"], "reason": "wrong plan", "fields": ["AUT-1.1", "PID-5.1"]}
+    assert row["detail"] == told
+    assert run("audit", "verify", database=url).code == 0
+    assert run("message", "edit", "1", "SET", *WHO, database=url).code == 2
+
+
 def test_a_correction_that_the_channel_refuses_is_told_and_kept(url: str) -> None:
     done = run("message", "edit", "1", "MSH-12.1=9.9", *WHO, database=url)
     assert done.code == 1
