@@ -1,8 +1,9 @@
 """Sending on: how fast messages reach MLLP destinations beside the rate at which they are taken in.
 
 Run as `python -m benchmarks.forwarding [--seconds S] [--connections N]`; with four seconds it takes less than a minute.
+With `--postgres URL`, a database that may be written to, the engine is on that one.
 
-One engine in a process of its own, SQLite, the benchmark's message, and a peer that answers at once, in a process of
+One engine in a process of its own, the benchmark's message, and a peer that answers at once, in a process of
 its own. All share the cores with the load generator. `sent on` counts what was settled while messages came in;
 `drained` is the rate afterwards, until nothing was left.
 """
@@ -10,7 +11,6 @@ its own. All share the cores with the load generator. `sent on` counts what was 
 import argparse
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,7 +20,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from hl7auth.resources import shipped
+from hl7auth.store.database import connect, open_database
 
 from .load import LINE, run
 from .template import PATIENT, TEMPLATE
@@ -46,6 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long messages are taken in, for each case")
     parser.add_argument("--connections", type=int, default=64, help="senders, and keys")
+    parser.add_argument("--postgres", help="the URL of a database of PostgreSQL instead of a new file of SQLite")
     given = parser.parse_args()
     with ExitStack() as stack:
         healthy = f"tcp:127.0.0.1:{stack.enter_context(_peer())}"
@@ -62,7 +66,7 @@ def main() -> int:
         found: dict[str, Case] = {}
         for name, (order, destinations) in cases.items():
             rate = found["no destination"].taken / 2 if name == HALF else None
-            case = found[name] = measure(order, destinations, given.seconds, given.connections, rate)
+            case = found[name] = measure(order, destinations, given.seconds, given.connections, rate, given.postgres)
             share = f"{case.sent / case.taken:.2f}" if destinations else "-"
             print(f"{name:24}{case.taken:>10,.0f}{case.sent:>11,.0f}{share:>7}{case.drained:>11,.0f}", flush=True)
     return judged(found)
@@ -81,34 +85,41 @@ def judged(found: dict[str, Case]) -> int:
 
 
 def measure(
-    order: str, destinations: dict[str, str], seconds: float, connections: int, rate: float | None = None
+    order: str,
+    destinations: dict[str, str],
+    seconds: float,
+    connections: int,
+    rate: float | None = None,
+    database: str | None = None,
 ) -> Case:
-    """One engine on an empty store, loaded for so long; then until what can be sent is sent."""
-    with (
-        tempfile.TemporaryDirectory(prefix="hl7auth-forwarding-") as name,
-        _engine(Path(name), order, destinations) as port,
-    ):
-        database = Path(name) / "engine.db"
+    """One engine, loaded for so long; then until all is sent. On a new file, unless a database is named."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hl7auth-forwarding-")))
+        url = database or f"sqlite:///{folder / 'engine.db'}"
+        port = stack.enter_context(_engine(folder, url, order, destinations))
+        store = open_database(url)
+        stack.callback(store.dispose)
+        before = _sent(store)
         begun = time.monotonic()
         result = run("127.0.0.1", port, connections, seconds, 0.5, KEYED, rate)
         ended = time.monotonic()
         if result.positive != result.sent:
             raise SystemExit(f"{result.sent - result.positive} messages were not accepted")
-        sent, drained = _sent(database), 0.0
+        sent, drained = _sent(store) - before, 0.0
         if "one" in destinations:
-            drained = (_until_drained(database, result.sent) - sent) / (time.monotonic() - ended)
+            drained = (_until_drained(store, before + result.sent) - before - sent) / (time.monotonic() - ended)
         return Case(result.sent / (ended - begun), sent / (ended - begun), drained)
 
 
-def _sent(database: Path) -> int:
-    with closing(sqlite3.connect(database, timeout=MOST_SECONDS)) as connection:
-        sql = "SELECT count(*) FROM delivery WHERE state = 'sent' AND destination LIKE '%/one'"
-        return int(connection.execute(sql).fetchone()[0])
+def _sent(store: Engine) -> int:
+    with connect(store.execution_options(reads_only=True)) as connection:
+        sql = "SELECT count(*) FROM delivery WHERE state = 'sent' AND destination = 'referral-intake/one'"
+        return int(connection.exec_driver_sql(sql).scalar_one())
 
 
-def _until_drained(database: Path, wanted: int) -> int:
+def _until_drained(store: Engine, wanted: int) -> int:
     deadline = time.monotonic() + MOST_SECONDS
-    while (found := _sent(database)) < wanted:
+    while (found := _sent(store)) < wanted:
         if time.monotonic() > deadline:
             raise SystemExit(f"only {found} of {wanted} messages were sent on")
         time.sleep(0.05)
@@ -116,14 +127,14 @@ def _until_drained(database: Path, wanted: int) -> int:
 
 
 @contextmanager
-def _engine(folder: Path, order: str, destinations: dict[str, str]) -> Iterator[int]:
+def _engine(folder: Path, database: str, order: str, destinations: dict[str, str]) -> Iterator[int]:
     """An engine with the shipped channel and these destinations; gives its port."""
     text = (shipped("channels") / "referral-intake.yaml").read_text(encoding="utf-8").replace("tcp:2575:", "tcp:0:")
     lines = [f"order_by: {order}"] + ["destinations:"] * bool(destinations)
     lines += [f"  {name}: {{mllp: {{connect: '{place}'}}}}" for name, place in destinations.items()]
     (folder / "channels").mkdir()
     (folder / "channels" / "referral-intake.yaml").write_text(text + "\n".join([*lines, ""]), encoding="utf-8")
-    command = ["-m", "hl7auth", "serve", "--channels", "channels", "--database", "sqlite:///engine.db"]
+    command = ["-m", "hl7auth", "serve", "--channels", "channels", "--database", database]
     with _process(folder, command, ":", 1) as port:
         yield port
 
