@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hl7auth.flow.channel import Accepts, Channel, ChannelFile, find_channel
+from hl7auth.flow.channel import Channel, find_channel
+from hl7auth.flow.channel_model import Accepts, ChannelFile
 from hl7auth.flow.decision import decide
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.store.database import open_database, upgrade

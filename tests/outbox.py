@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, insert
 from twisted.internet.epollreactor import EPollReactor
 
-from hl7auth.flow.channel import Channel, ChannelFile
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.destination import Destination
 from hl7auth.flow.outbox import Delivery, Shape
 from hl7auth.net.dispatch import Dispatcher

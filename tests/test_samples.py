@@ -12,7 +12,8 @@ from hl7auth.domain.document import shown
 from hl7auth.domain.intent import Record
 from hl7auth.domain.key import shown_key
 from hl7auth.errors import Fault
-from hl7auth.flow.channel import SUPPORTED, Accepts, Channel, find_channel
+from hl7auth.flow.channel import Channel, find_channel
+from hl7auth.flow.channel_model import SUPPORTED, Accepts
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.trial import try_out
 from hl7auth.resources import shipped

@@ -27,7 +27,7 @@ from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
     from hl7auth.domain.clock import Clocks
-    from hl7auth.flow.channel import ChannelFile
+    from hl7auth.flow.channel_model import ChannelFile
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hl7auth.errors import Fault, UserError
-from hl7auth.flow.channel import ChannelFile
 from hl7auth.flow.channel_leaves import Keys
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_reach import choices
 from hl7auth.rules.compiled import compiled
 from hl7auth.rules.predicate import compile_condition

@@ -10,8 +10,8 @@ condition was met before.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hl7auth.flow.channel import ChannelFile, profile_keys
 from hl7auth.flow.channel_leaves import Keys, spelled
+from hl7auth.flow.channel_model import ChannelFile, profile_keys
 from hl7auth.rules.predicate import compile_condition
 from hl7auth.steps.model import STEPS, verb_of
 from hl7auth.steps.shape import keys_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hl7auth.flow.channel import ChannelFile
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_values import REFERENCE
 
 Schema = dict[str, Any]

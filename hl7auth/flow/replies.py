@@ -4,7 +4,7 @@ Imports domain (names of statuses), flow.condition, flow.handshake, flow.route, 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
@@ -13,7 +13,7 @@ from hl7auth.domain.status import UNDECIDED
 from hl7auth.flow.condition import condition
 from hl7auth.flow.handshake import ORIGINAL, Handshake, handshake
 from hl7auth.flow.route import Status
-from hl7auth.rules.strict_yaml import Strict
+from hl7auth.rules.strict_yaml import Misplaced, Step, Strict
 from hl7auth.wire.message import Header, Message
 
 CONNECTION = "connection"
@@ -147,17 +147,28 @@ class Chosen(NamedTuple):
 
 
 def placed(replies: Replies, destinations: Mapping[str, bool]) -> None:
-    """Raises ValueError for what goes to no destination of the channel; `destinations` tells which are mllp."""
+    """Raises Misplaced for what goes to no destination of the channel; `destinations` tells which are mllp."""
     if CONNECTION in destinations:
-        raise ValueError(f"a destination can not be called '{CONNECTION}' where replies go to one or the other")
-    asked = [each.to for each in replies.forwards]
-    for names, known, what in (
-        ([name for name in replies.destinations if "/" not in name], list(destinations), "destination"),
-        (asked, [name for name, is_mllp in destinations.items() if is_mllp], "mllp destination"),
-    ):
-        for name in names:
-            if name not in known:
-                raise ValueError(f"unknown {what} '{name}' (allowed: {', '.join(known) or 'none'})")
+        text = f"a destination can not be called '{CONNECTION}' where replies go to one or the other"
+        raise Misplaced(text, "destinations", CONNECTION)
+    mllp = [name for name, is_mllp in destinations.items() if is_mllp]
+    for keys, to, forward in _said(replies):
+        if to and to != CONNECTION and "/" not in to:
+            _known(to, list(destinations), "destination", *keys, "to")
+        if forward is not None:
+            _known(forward.to, mllp, "mllp destination", *keys, "forward", "to")
+
+
+def _said(replies: Replies) -> Iterator[tuple[tuple[Step, ...], str | None, Forward | None]]:
+    """What is said for all, and by each rule, with where it stands in the file."""
+    yield ("replies",), replies.to, replies.forward
+    for number, rule in enumerate(replies.rules):
+        yield ("replies", "rules", number), rule.to, rule.forward
+
+
+def _known(name: str, known: list[str], what: str, *keys: Step) -> None:
+    if name not in known:
+        raise Misplaced(f"unknown {what} '{name}' (allowed: {', '.join(known) or 'none'})", *keys)
 
 
 def choose(replies: Replies, message: Message, status: str) -> Chosen:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hl7auth.flow.channel import Channel
-from hl7auth.flow.channel_leaves import Keys
+from hl7auth.flow.channel_leaves import Keys, spelled
 from hl7auth.flow.replies import CONNECTION, Forward, Replies, ReplyRule
 
 _SAID_ONCE = ("sender", "facility", "events", "payor", "status", "when")
@@ -36,7 +36,8 @@ def _rules(channel: Channel, replies: Replies) -> Iterator[Doubtful]:
         keys: Keys = ("replies", "rules", number)
         before = next((at for at, each in enumerate(replies.rules[:number]) if _covers(each, rule)), None)
         if before is not None:
-            yield Doubtful(keys, f"replies.rules.{before} fits every message that fits this: it is never reached")
+            text = f"{spelled((*keys[:-1], before))} fits every message that fits this: it is never reached"
+            yield Doubtful(keys, text)
         for at, event in enumerate(rule.events):
             kind, _, trigger = event.partition("^")
             events = channel.file.events(kind)

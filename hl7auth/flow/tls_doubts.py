@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hl7auth.flow.certificate import Validity, validities
-from hl7auth.flow.channel import ChannelFile
 from hl7auth.flow.channel_leaves import Keys
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.key_pair import belong_together, certificates, private_key
 from hl7auth.flow.tls import ClientTls, Tls
 

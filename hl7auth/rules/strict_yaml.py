@@ -30,6 +30,14 @@ MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 50
 
 
+class Misplaced(ValueError):
+    """Raised by a model for what is wrong further inside of it: `keys` lead there."""
+
+    def __init__(self, text: str, *keys: Step) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+
 class Written(NamedTuple):
     """A file as it stands there: its text, and what YAML makes of it, as nodes that know their lines and as data."""
 
@@ -142,7 +150,8 @@ def _explain(path: Path, node: yaml.Node, errors: Sequence[Any], model: type[Bas
     """One sentence a mistake. Where a key may hold several shapes, what the most fitting shape says."""
     found: dict[tuple[Step, ...], str] = {}
     for error in errors:
-        line, steps = _follow(node, error["loc"])
+        inside: tuple[Step, ...] = getattr(error.get("ctx", {}).get("error"), "keys", ())
+        line, steps = _follow(node, (*error["loc"], *inside))
         if error["type"] == "missing":
             steps += (error["loc"][-1],)
         found.setdefault(steps, f"{path}:{line}: {_sentence(steps, error, model)}")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hl7auth.domain.document import Document, shown
 from hl7auth.domain.path import value_at
 from hl7auth.domain.story import DEEDS, Source, Version, cause, differences, opening, said, sentences
-from hl7auth.flow.channel import SUPPORTED
+from hl7auth.flow.channel_model import SUPPORTED
 from tests.messages import Trial
 from tests.store.stored import START, samples
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from hl7auth.domain.terms import Action, Order, Snapshot
 from hl7auth.errors import ConfigError, UserError
 from hl7auth.flow.admission import Receiver, Sender
-from hl7auth.flow.channel import SUPPORTED, Accepts, ChannelFile, Clocks, find_channel, load_channel, load_channels
+from hl7auth.flow.channel import find_channel, load_channel, load_channels
 from hl7auth.flow.channel_bounds import Framing, Limits
+from hl7auth.flow.channel_model import SUPPORTED, Accepts, ChannelFile, Clocks
 from hl7auth.flow.channel_protocol import Agreed, Batched, Continued
 from hl7auth.flow.decisions import Decisions
 from hl7auth.flow.destination import Destination, Mllp

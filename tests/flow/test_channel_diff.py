@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from hl7auth.flow.channel import ChannelFile
 from hl7auth.flow.channel_diff import channel_diff
 from hl7auth.flow.channel_leaves import is_secret, leaves, spelled
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.rules.strict_yaml import Strict
 from hl7auth.steps.model import Step
 

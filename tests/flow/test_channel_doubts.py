@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hl7auth.flow.channel import Channel, ChannelFile, find_channel, load_channel
+from hl7auth.flow.channel import Channel, find_channel, load_channel
 from hl7auth.flow.channel_doubts import Doubt, channel_doubts
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_values import load_filled
 from hl7auth.steps.calls import PythonCall
 from hl7auth.steps.model import Step

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from hl7auth.flow.channel import ChannelFile
 from hl7auth.flow.channel_leaves import plain, spelled
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_reach import accepted_headers, unreached
 from hl7auth.steps.model import Step
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field
 
 from hl7auth.errors import ConfigError
-from hl7auth.flow.channel import ChannelFile
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_schema import DIALECT, channel_schema, meanings
 from hl7auth.flow.channel_values import load_filled
 from hl7auth.resources import shipped

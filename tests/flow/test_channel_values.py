@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hl7auth.errors import ConfigError
-from hl7auth.flow.channel import ChannelFile
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_values import NO_ENVIRONMENT, filled, load_filled, variables
 
 MINIMAL = "channel: north\nlisten: tcp:4001\n"

@@ -47,7 +47,7 @@ def test_a_channel_file_with_all_ways_and_routes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        (["routes: [{to: [nowhere]}]"], "unknown destination 'nowhere'"),
+        (["routes: [{to: [nowhere]}]"], "routes.0.to: unknown destination 'nowhere'"),
         (["routes: [{to: []}]"], "routes.0.to"),
         (["routes: [{to: [x], when: 'AUT-6 =='}]"], "routes.0.when"),
         (["routes: [{to: [x], when: 'this.1 valued'}]"], "mean nothing in the condition of a channel"),

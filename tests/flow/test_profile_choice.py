@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from hl7auth.errors import ConfigError
-from hl7auth.flow.channel import Channel, ChannelFile, load_channel
+from hl7auth.flow.channel import Channel, load_channel
 from hl7auth.flow.channel_leaves import plain, spelled
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.channel_reach import choices, unreached
 from hl7auth.flow.decision import Disposition
 from tests.messages import VISIT, Trial, aut, request, rules, texts

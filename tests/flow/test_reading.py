@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hl7auth.flow.alert import Alerts, AlertsFile, Hours
-from hl7auth.flow.channel import Channel, ChannelFile
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.decision import Disposition
 from hl7auth.flow.figures import ChannelFigures, DestinationFigures, Ending, Figures, Standing, Waiting
 from hl7auth.flow.reading import DAY, MINUTE, Past, Reader, opened_at

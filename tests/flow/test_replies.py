@@ -265,12 +265,13 @@ def test_answers_may_go_by_the_channel_of_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ("  to: nowhere\n", "unknown destination 'nowhere' (allowed: payer, drop)"),
+        ("  to: nowhere\n", "replies.to: unknown destination 'nowhere' (allowed: payer, drop)"),
+        ("  rules: [{}, {to: nowhere}]\n", "replies.rules.1.to: unknown destination 'nowhere'"),
         ("  to: south/nowhere\n", "unknown destination 'south/nowhere' (known: north/payer, north/drop, south/ehr"),
         ("  answer: forward\n", "answer is forward, and forward does not say where to"),
         ("  answer: ack\n  decided_within_seconds: 5\n", "decided_within_seconds is for answer: rpa"),
         ("  rules: [{answer: forward}]\n", "answer is forward, and forward does not say where to"),
-        ("  forward: {to: drop}\n", "unknown mllp destination 'drop' (allowed: payer)"),
+        ("  forward: {to: drop}\n", "replies.forward.to: unknown mllp destination 'drop' (allowed: payer)"),
         ("  forward: {to: payer, answers_on: west}\n", "unknown channel 'west' (known: north, south)"),
         ("  forward: {to: payer, late: maybe}\n", "'refuse', 'pended' or 'silent'"),
         ("  rules: [{when: 'group.PID-3 valued'}]\n", "'this' and 'group.' mean nothing"),

@@ -26,6 +26,14 @@ def keys(tmp_path: Path, lines: str) -> list[str]:
     return [".".join(map(str, each.keys)) for each in doubtful(north, [back])]
 
 
+def test_rules_are_numbered_as_people_count(tmp_path: Path) -> None:
+    """As `channel check` does with the key of what it tells."""
+    lines = "  rules: [{answer: ack}, {payor: [ACME]}]\n"
+    (tmp_path / "north.yaml").write_text(HEAD + lines, encoding="utf-8")
+    (doubt,) = doubtful(load_channel(tmp_path / "north.yaml"), [])
+    assert doubt.text.startswith("replies.rules.1 fits every message")
+
+
 @pytest.mark.parametrize(
     ("lines", "found"),
     [

@@ -13,7 +13,8 @@ import zstandard
 from hl7auth.errors import Fault, UserError
 from hl7auth.exchange.importing import import_sources
 from hl7auth.exchange.markup import read_source
-from hl7auth.flow.channel import Channel, ChannelFile, find_channel
+from hl7auth.flow.channel import Channel, find_channel
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.decision import decide
 from hl7auth.flow.intake import plan
 from hl7auth.flow.trial import TRIAL_TIME, Memory

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from hl7auth.flow.alert import Alerts, AlertsFile
-from hl7auth.flow.channel import Channel, ChannelFile
+from hl7auth.flow.channel import Channel
+from hl7auth.flow.channel_model import ChannelFile
 from hl7auth.flow.figures import Figures, Waiting
 from hl7auth.net.alarm import Alarm
 from hl7auth.store.database import open_database, upgrade
