@@ -6,8 +6,8 @@ Imports the standard library, its neighbours, and hl7auth.
 
 N messages of `benchmarks.archive`, requests and their answers, are sealed. Then, all bodies being in packs: searches
 and `message show` in milliseconds, what-if under a configuration that changes nothing by W processes, and a replay of
-the packs into an empty store, planned and run. `of_intake` is each rate over that of the intake, which is CPU without
-sockets, one process; the others are by the clock.
+the packs into an empty store, planned and run. `of_intake` is each rate over that of the intake, which is planning and
+committing without sockets, by one process; all by the clock.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def measure(count: int, workers: int, folder: Path) -> dict[str, Any]:
         resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     return {
-        "messages": count, "share": round(sizes[0] / sizes[1], 4), "intake_per_second_of_cpu": round(intake),
+        "messages": count, "share": round(sizes[0] / sizes[1], 4), "intake_per_second": round(intake),
         "words_seconds": round(words, 1), "sealed_per_second": round(count / sealing), "ms": found,
         "what_if": {"workers": workers, "per_second": round(tried), "of_intake": round(tried / intake, 2)},
         "replay_planned": {"per_second": round(planned), "of_intake": round(planned / intake, 2)},

@@ -237,6 +237,6 @@ def _first(connection: Connection, tests: Sequence[Test]) -> tuple[Test | None, 
     counts = []
     for at, test in enumerate(tests):
         sql = f"SELECT count(*) FROM ({test.source} LIMIT {_ENOUGH}) counted"
-        counts.append((run(connection, sql, test.source_values).scalar() or 0, at))
-    at = min(counts)[1]
+        counts.append((run(connection, sql, test.source_values).scalar() or 0, not test.in_order, at))
+    at = min(counts)[2]
     return tests[at], [*tests[:at], *tests[at + 1 :]]

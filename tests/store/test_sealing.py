@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.sealed import measure
 from hl7auth.errors import UserError
 from hl7auth.flow.decision import Disposition
 from hl7auth.store import archive
 from hl7auth.store.archive_lock import only_one
 from hl7auth.store.bodies import read_bodies
+from hl7auth.store.database import open_database
 from hl7auth.store.history import read_why
 from hl7auth.store.pack_list import list_packs, verify_packs
 from hl7auth.store.rebuild import rebuild
@@ -133,3 +135,13 @@ def test_a_rebuild_takes_what_messages_without_bodies_changed_as_given(tmp_path:
     store.change("UPDATE pack SET state = 'kept'")
     assert {each.what for each in rebuild(store.engine, CHANNELS).differences} == {"version"}
     store.close()
+
+
+def test_the_benchmark_of_a_sealed_archive_does_what_it_measures(tmp_path: Path) -> None:
+    told = measure(60, 1, tmp_path)
+    assert told["messages"] == 60
+    again = open_database(f"sqlite:///{tmp_path}/again.db", create=False)
+    with again.connect() as connection:
+        count = "SELECT disposition, count(*) FROM message GROUP BY 1"
+        assert connection.exec_driver_sql(count).all() == [("accepted", 60)]
+    again.dispose()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,6 +168,40 @@ def test_every_sample_is_indexed_alike_at_intake_and_later(tmp_path: Path) -> No
     store.change("DELETE FROM message_field", f"INSERT INTO search_mark VALUES ('fields', {newest + 1})")
     index_all(store.engine)
     assert sorted(store.rows("SELECT * FROM message_field")) == before
+    store.close()
+
+
+def test_what_many_have_is_not_looked_through_again_for_each_message(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    count, numbers = 2_000, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+    columns = "id, channel, received_at, peer, control_id, digest, message_type, trigger_event, version, sender"
+    values = "i, 'x', i, '', i, 0, iif(i % 50, 'RQA', 'RPA'), 'I08', '2.5', ''"
+    store.change(
+        f"INSERT INTO message ({columns}, facility, disposition, code, raw) {numbers} SELECT {values}, '', 'accepted',"
+        " 'AA', x'' FROM n",
+        f"INSERT INTO message_field {numbers} SELECT 'PID-5.1', 'moss' || i, i FROM n",
+        f"INSERT INTO message_field {numbers} SELECT 'status', 'approved', i FROM n",
+    )
+    steps = 0
+
+    def counted() -> int:
+        nonlocal steps
+        steps += 100
+        return 0
+
+    for query, found in (
+        (Query(name="Moss*", event="RPA"), 40),
+        (Query(name="Moss*", event="RPA", status="approved"), 40),
+        (Query(name="Moss*", status="approved"), 50),
+        (Query(fields=(("PID-5.1", "Mos*"),), name="Moss*", status="approved"), 50),
+    ):
+        with store.reading() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.set_progress_handler(counted, 100)
+            steps = 0
+            assert len(find(connection, query).messages) == found
+            assert steps < 60 * count
+            driver.set_progress_handler(None, 0)
     store.close()
 
 
