@@ -1,6 +1,6 @@
 """What operations on `/replays` do: plan a replay, and run one until it is done or somebody wants it to rest.
 
-Imports sqlalchemy, api, replay, store, net.collector, observe and errors.
+Imports sqlalchemy, api, replay, store, observe and errors.
 
 A run that is under way when the service ends rests, and goes on when the service is there again; one whose process was
 killed goes on as well, for what became of a message is written with its effect.
@@ -19,7 +19,6 @@ from sqlalchemy.exc import OperationalError
 from hl7auth.api.replay_shapes import query_of
 from hl7auth.api.state import State
 from hl7auth.errors import UserError
-from hl7auth.net.collector import calm_the_collector
 from hl7auth.observe import log
 from hl7auth.replay.choosing import chosen_by, dispositions_of, told
 from hl7auth.replay.planning import make
@@ -87,8 +86,6 @@ def go(state: State, operation: Operation, stopping: Event) -> None:
     except Exception as fault:
         _fail(state, operation, fault)
         return
-    finally:
-        calm_the_collector()  # which a run has woken
     if ended.reason != INTERRUPTED:
         _succeed(state, operation, number, ended.reason)
 

@@ -21,12 +21,17 @@ NAME = "referral-intake"
 THERE = Destination.model_validate({"mllp": {"connect": "tcp:127.0.0.1:1"}})
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture
+def url(request: pytest.FixtureRequest) -> str:
+    """That of a file, but where a test says otherwise."""
+    return shared().database() if getattr(request, "param", "") == "postgresql" else ""
+
+
+@pytest.fixture
+def desk(url: str, tmp_path: Path) -> Iterator[Desk]:
     """Two deliveries to the payer, one behind the other in the order of a key."""
     shipped = shipped_channel()
     file = shipped.file.model_copy(update={"destinations": {"payer": THERE, "copy": THERE}})
-    url = "" if request.param == "sqlite" else shared().database()
     with made(tmp_path, Channel(file=file, path=shipped.path), url=url) as found:
         found.channel = shipped  # which sends nothing on by itself
         for raw in samples()[:2]:
@@ -41,6 +46,7 @@ def queued(desk: Desk) -> list[tuple[str, str, str]]:
     return [(each["id"], each["destination"], each["state"]) for each in rows]
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
 def test_a_delivery_is_read_given_up_and_sent_once_more(desk: Desk) -> None:
     second = desk.get("/queue/2")
     assert (second["state"], second["waits_for"], second["lanes"], second["answer"]) == ("queued", ["1"], ["A"], None)

@@ -158,9 +158,8 @@ def test_an_operation_is_not_started_then_running_and_then_at_its_end(desk: Desk
         assert desk.ended(answer)["status"] == "Succeeded"
 
 
-@pytest.mark.parametrize(
-    ("more", "path"),
-    [
+def test_what_is_wrong_is_named_by_its_place(desk: Desk) -> None:
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
         ({"authnumber": ""}, "/authnumber"),
         ({"lines": [{"authlinenumber": "1", "hcpcs": "nonsense"}]}, "/lines/0/hcpcs"),
         ({"lines": [{"authlinenumber": "1", "dosstart": "2026-02-30"}]}, "/lines/0/dosstart"),
@@ -172,11 +171,10 @@ def test_an_operation_is_not_started_then_running_and_then_at_its_end(desk: Desk
         ({"lines": [{"authlinenumber": "1"}] * 2}, ""),
         ({"access": NEW["access"] * 2}, ""),
         ({"lines": [{"authlinenumber": "1", "access": NEW["access"] * 2}]}, "/lines/0"),
-    ],
-)
-def test_what_is_wrong_is_named_by_its_place(desk: Desk, more: dict[str, Any], path: str) -> None:
-    refused = is_problem(desk.ask("POST", "/authorization", json=NEW | more), 400)
-    assert path in [each["path"] for each in refused["errors"]]
+    )
+    for more, path in cases:
+        refused = is_problem(desk.ask("POST", "/authorization", json=NEW | more), 400)
+        assert path in [each["path"] for each in refused["errors"]]
 
 
 def test_this_is_a_sparse_update_only_fields_being_changed_need_to_be_included(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """Replays over the API: planned from a search, run, paused and gone on with; what becomes of them, and who may ask."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -239,7 +240,7 @@ def half(tmp_path: Path) -> Iterator[tuple[Desk, str]]:
         number = plan(desk, again=AGAIN)["result"]["replay"]
         assert desk.ask("POST", f"/replays/{number}/run", json={"rate": 40}).status_code == 202
         while not states(desk, number).get("done"):
-            pass
+            time.sleep(0.005)
         yield desk, number
 
 
@@ -255,7 +256,7 @@ def again(desk: Desk, then: Callable[[Desk], None]) -> None:
 def until_done(desk: Desk) -> None:
     (operation,) = rows(desk.engine, "SELECT id FROM operation WHERE kind = 'replay.run'")
     while not (found := desk.get(f"/operation/{operation[0]}"))["finished_at"]:
-        pass
+        time.sleep(0.01)
     assert found["status"] == "Succeeded", found
 
 
