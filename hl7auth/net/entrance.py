@@ -17,8 +17,9 @@ from hl7auth.flow.channel import Channel
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.tls import ServerTls
 from hl7auth.flow.tls_doubts import tls_of
+from hl7auth.net.connection import MllpConnection
 from hl7auth.net.intake import Timer
-from hl7auth.net.listener import MllpConnection, MllpFactory
+from hl7auth.net.listener import MllpFactory
 from hl7auth.net.transport import Wire
 from hl7auth.wire.proxy_header import ProxyHeader, read_proxy_header
 

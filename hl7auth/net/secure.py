@@ -14,7 +14,8 @@ from hl7auth.flow.admission import has_name, strangers
 from hl7auth.flow.figures import Ending
 from hl7auth.flow.intake import Plan, under_other_certificate
 from hl7auth.flow.tls import ServerTls
-from hl7auth.net.listener import MllpConnection, MllpFactory
+from hl7auth.net.connection import MllpConnection
+from hl7auth.net.listener import MllpFactory
 from hl7auth.net.tls import Credentials, peer_names, secured, why
 from hl7auth.net.tls_files import Place
 from hl7auth.steps.run import Shaped

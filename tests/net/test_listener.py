@@ -12,10 +12,12 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from hl7auth.flow import intake
 from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import Plan
-from hl7auth.net import bounds, listener
+from hl7auth.net import bounds
+from hl7auth.net import connection as lines
 from hl7auth.net import intake as queue
+from hl7auth.net.connection import MllpConnection
 from hl7auth.net.intake import Intake
-from hl7auth.net.listener import MllpConnection, MllpFactory
+from hl7auth.net.listener import MllpFactory
 from hl7auth.observe import ids
 from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
@@ -509,7 +511,7 @@ def test_a_fault_in_planning_one_message_is_answered_and_hurts_no_other(
             raise RuntimeError("77001")
         return plan(raw, *rest)
 
-    monkeypatch.setattr(listener, "plan", brittle)
+    monkeypatch.setattr(lines, "plan", brittle)
     for number, (connection, _) in enumerate(opened):
         connection.dataReceived(frame(request(f"C{number}")))
     bench.settle()
