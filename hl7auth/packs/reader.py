@@ -8,7 +8,7 @@ once for each pack its end.
 
 import io
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
@@ -89,7 +89,8 @@ class Pack:
         if number < 0:
             return None
         page = self._page(number)
-        return next((place for place in page if place.message_id == message_id), None)
+        at = bisect_left(page, (message_id,))
+        return page[at] if at < len(page) and page[at].message_id == message_id else None
 
     def read(self, message_id: int) -> Record:
         """The bodies of one message. Raises PackFault where they are not there, or not what was written."""

@@ -72,11 +72,12 @@ def try_bodies(connection: Connection, ids: Sequence[int]) -> dict[int, Bodies |
 def bodies_of_rows(connection: Connection, rows: Iterable[Row[Any]]) -> dict[int, Bodies | BodyFault]:
     """The bodies of rows that have `id`, `pack` and the columns of Bodies."""
     found: dict[int, Bodies | BodyFault] = {}
+    packs = Packs(connection)
     for row in rows:
         if row.pack is None:
             found[row.id] = Bodies(row.raw, row.shaped, row.accept_ack, row.reply)
         else:
-            record = try_record(connection, row.pack, row.id)
+            record = packs.record(row.pack, row.id)
             found[row.id] = record if isinstance(record, BodyFault) else Bodies(*record[:4])
     return found
 
@@ -106,31 +107,50 @@ def sealed_answer(connection: Connection, message_id: int, delivery_id: int) -> 
     return dict(record.answers).get(delivery_id)
 
 
-def sealed_size(connection: Connection, pack_id: int, message_id: int) -> int:
-    """How much a message of a pack unpacks to, in bytes; 0 where that can not be told."""
-    try:
-        place = opened(connection, _row(connection, pack_id)).find(message_id)
-    except (PackFault, BodyFault):
-        return 0
-    return place.unpacked if place is not None else 0
-
-
 def try_record(connection: Connection, pack_id: int, message_id: int) -> Record | BodyFault:
     """All bodies of a message of a pack, or why there are none."""
-    try:
-        row = _row(connection, pack_id)
+    return Packs(connection).record(pack_id, message_id)
+
+
+class Packs:
+    """The packs of messages that are read one after the other: each is looked up once, and not for every message."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[int, Row[Any]] = {}
+        self._last: tuple[int, Pack] | None = None
+
+    def record(self, pack_id: int, message_id: int) -> Record | BodyFault:
+        """All bodies of a message of a pack, or why there are none."""
         try:
-            return opened(connection, row).read(message_id)
-        except Absent:
-            # written anew meanwhile, with more messages in it: the row then says so
-            again = _row(connection, pack_id)
-            if again.digest == row.digest:
-                raise
-            return opened(connection, again).read(message_id)
-    except PackFault as fault:
-        return BodyFault(f"the bodies of message {message_id} can not be had: {fault}")
-    except BodyFault as fault:
-        return BodyFault(f"the bodies of message {message_id} {fault}", dropped=fault.dropped)
+            try:
+                return self._pack(pack_id).read(message_id)
+            except Absent:
+                # written anew meanwhile, with more messages in it: the row then says so
+                before, self._last = self._known.pop(pack_id), None
+                again = self._pack(pack_id)
+                if self._known[pack_id].digest == before.digest:
+                    raise
+                return again.read(message_id)
+        except PackFault as fault:
+            return BodyFault(f"the bodies of message {message_id} can not be had: {fault}")
+        except BodyFault as fault:
+            return BodyFault(f"the bodies of message {message_id} {fault}", dropped=fault.dropped)
+
+    def size(self, pack_id: int, message_id: int) -> int:
+        """How much a message of a pack unpacks to, in bytes; 0 where that can not be told."""
+        try:
+            place = self._pack(pack_id).find(message_id)
+        except (PackFault, BodyFault):
+            return 0
+        return place.unpacked if place is not None else 0
+
+    def _pack(self, pack_id: int) -> Pack:
+        if self._last is None or self._last[0] != pack_id:
+            if pack_id not in self._known:
+                self._known[pack_id] = _row(self._connection, pack_id)
+            self._last = pack_id, opened(self._connection, self._known[pack_id])
+        return self._last[1]
 
 
 def opened(connection: Connection, row: Row[Any]) -> Pack:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.link import RULES
-from hl7auth.store.bodies import Bodies, BodyFault, bodies_of_rows, sealed_size
+from hl7auth.store.bodies import Bodies, BodyFault, Packs, bodies_of_rows
 from hl7auth.store.given import messages_gone
 from hl7auth.store.schema import message
 
@@ -87,11 +87,11 @@ def portion_after(connection: Connection, low: int, last: int, channels: Mapping
     sizes = connection.execute(_sizes_query(low, last)).all()
     if not sizes:
         return None
-    room = PORTION_BYTES
+    room, packs = PORTION_BYTES, Packs(connection)
 
     def fits(row: Row[Any]) -> bool:
         nonlocal room
-        room -= int(row.size) if row.pack is None else sealed_size(connection, row.pack, row.id)
+        room -= int(row.size) if row.pack is None else packs.size(row.pack, row.id)
         return room >= 0
 
     high = (list(takewhile(fits, sizes)) or sizes[:1])[-1].id

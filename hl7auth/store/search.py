@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row
 from hl7auth.errors import Fault
 from hl7auth.flow.indexed import folded, read_place, values_at
 from hl7auth.store.archive import LISTED, Entry, message_entry
-from hl7auth.store.bodies import BodyFault, sealed_bodies
+from hl7auth.store.bodies import BodyFault, Packs
 from hl7auth.store.indexing import mark
 from hl7auth.store.search_tests import Test, other_fields, tests_of, time_bounds
 from hl7auth.store.statement import run
@@ -173,10 +173,11 @@ def _paged(
         return Page([message_entry(row) for row in rows[: query.limit]], more, 0, tuple(notes))
     found: list[Entry] = []
     read, before, told = 0, query.before, list(notes)
+    packs = Packs(connection)
     while rows := _select(connection, query, tests, after, before, _CHUNK, body=True):
         for row in rows:
             read, before = read + 1, row.id
-            if fits(_raw(connection, row, told)):
+            if fits(_raw(packs, row, told)):
                 found.append(message_entry(row))
             if len(found) >= query.limit or read >= MOST_READ:
                 said = f"{read} messages were read; the next page goes on from there"
@@ -186,17 +187,17 @@ def _paged(
     return Page(found, None, read, tuple(told))
 
 
-def _raw(connection: Connection, row: Row[Any], notes: list[str]) -> bytes:
+def _raw(packs: Packs, row: Row[Any], notes: list[str]) -> bytes:
     """What came, from its pack where it is sealed; nothing where it is lost, and a note that says so."""
     if row.pack is None:
         return bytes(row.raw)
-    try:
-        return sealed_bodies(connection, row.pack, row.id).raw
-    except BodyFault as fault:
-        note = _DROPPED if fault.dropped else str(fault)
-        if note not in notes and len(notes) < _MOST_NOTES:
-            notes.append(note)
-        return b""
+    record = packs.record(row.pack, row.id)
+    if not isinstance(record, BodyFault):
+        return record.raw
+    note = _DROPPED if record.dropped else str(record)
+    if note not in notes and len(notes) < _MOST_NOTES:
+        notes.append(note)
+    return b""
 
 
 def _select(

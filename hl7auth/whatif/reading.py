@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from hl7auth.flow.decision import Stored
 from hl7auth.flow.link import RULES
-from hl7auth.store.bodies import Bodies, BodyFault, read_bodies, sealed_size, try_bodies
+from hl7auth.store.bodies import Bodies, BodyFault, Packs, read_bodies, try_bodies
 from hl7auth.store.portions import PORTION, PORTION_BYTES, Replayed
 from hl7auth.store.schema import authorization_version as versions
 from hl7auth.store.schema import message
@@ -80,10 +80,10 @@ def fetch(connection: Connection, message_id: int) -> Stored:
 def _by_size(connection: Connection, rows: list[Row[Any]], first: int) -> Iterator[list[Row[Any]]]:
     """The rows in groups whose bodies are not too large together."""
     group: list[Row[Any]] = []
-    room = PORTION_BYTES
+    room, packs = PORTION_BYTES, Packs(connection)
     for row in rows:
         if row.id >= first:
-            room -= int(row.size) if row.pack is None else sealed_size(connection, row.pack, row.id)
+            room -= int(row.size) if row.pack is None else packs.size(row.pack, row.id)
         if room < 0 and group:
             yield group
             group, room = [], PORTION_BYTES

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from benchmarks.sealed import measure
 from hl7auth.errors import UserError
@@ -134,6 +135,19 @@ def test_a_rebuild_takes_what_messages_without_bodies_changed_as_given(tmp_path:
         archive.read_message(connection, 1)
     store.change("UPDATE pack SET state = 'kept'")
     assert {each.what for each in rebuild(store.engine, CHANNELS).differences} == {"version"}
+    store.close()
+
+
+def test_a_pack_is_looked_up_once_for_all_messages_that_are_read_of_it(tmp_path: Path) -> None:
+    store = busy(tmp_path)
+    sealed(store)
+    asked_for: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *told: asked_for.append(told[2]))
+    with store.reading() as connection:
+        ids = [row[0] for row in connection.exec_driver_sql("SELECT id FROM message")]
+        asked_for.clear()
+        assert len(read_bodies(connection, ids)) == 40
+        assert len([sql for sql in asked_for if "FROM pack" in sql]) == 3
     store.close()
 
 
