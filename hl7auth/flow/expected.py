@@ -10,10 +10,11 @@ from hl7auth.errors import Fault
 from hl7auth.flow.handshake import ACKNOWLEDGMENTS, handshake
 from hl7auth.wire.message import parse
 
-_ASKING = frozenset({0, 1, 8, 14, 15, 17})
-"""The delimiters, MSH-9, MSH-15, MSH-16 and MSH-18, counted from the name of the segment."""
+_FIELDS = 18
+"""As far as MSH-18, counted from the name of the segment."""
 
-_LAST = max(_ASKING) + 1
+_MOST_KEPT = 200
+"""Bytes of a header that are remembered: what is longer is no sender's usual one, and a thousand of it would add up."""
 
 
 class Expected(NamedTuple):
@@ -31,9 +32,12 @@ UNREADABLE = Expected(answer=True, receipt=False)
 def expected(raw: bytes) -> Expected:
     """What a message asks for. Most messages of a feed ask for the same: only the first is read as a whole."""
     head = raw[: max(raw.find(b"\r"), 0) or len(raw)].partition(b"\n")[0]
-    fields = head.split(head[3:4] or b"|", _LAST)
-    asking = [each if at in _ASKING else b"" for at, each in enumerate(fields[:_LAST])]
-    return _expected((head[3:4] or b"|").join(asking), b"MSA" in raw and _is_answer(raw))
+    fields = head.split(head[3:4] or b"|", _FIELDS)
+    if len(fields) < _FIELDS:
+        fields += [b""] * (_FIELDS - len(fields))
+    asking = (fields[0], fields[1], fields[8], fields[14], fields[15], fields[17])
+    ask = _expected if len(b"".join(asking)) < _MOST_KEPT else _expected.__wrapped__
+    return ask(head[3:4], asking, b"MSA" in raw and _is_answer(raw))
 
 
 def _is_answer(raw: bytes) -> bool:
@@ -44,9 +48,11 @@ def _is_answer(raw: bytes) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _expected(head: bytes, is_answer: bool) -> Expected:
+def _expected(mark: bytes, asking: tuple[bytes, ...], is_answer: bool) -> Expected:
+    """`asking` are the name of the segment, its delimiters, MSH-9, MSH-15, MSH-16 and MSH-18."""
+    name, marks, kind, accept, application, charset = asking
     try:
-        header = parse(head).header
+        header = parse(mark.join([name, marks, *[b""] * 6, kind, *[b""] * 5, accept, application, b"", charset])).header
     except Fault:
         return UNREADABLE
     asked = handshake(header)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hl7auth.flow import expected as expected_module
 from hl7auth.flow.expected import UNREADABLE, Expected, expected
 from tests.outbox import raw
 
@@ -46,3 +47,12 @@ def test_messages_that_ask_for_the_same_are_told_apart_from_others() -> None:
     assert [expected(raw(f"C{number}", modes)).answer for number in (1, 2) for modes in (("", ""), ("NE", "NE"))] == [
         True, False, True, False,
     ]  # fmt: skip
+
+
+def test_headers_of_any_length_are_not_kept() -> None:
+    kept = expected_module._expected.cache_info().currsize
+    for number in range(10):
+        assert expected(raw(f"C{number}", ("AL" + "X" * 100_000 + str(number), ""))) == Expected(
+            answer=True, receipt=False
+        )
+    assert expected_module._expected.cache_info().currsize == kept
