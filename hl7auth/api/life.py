@@ -26,7 +26,7 @@ from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.deciding import Decided, LeftOut
 from hl7auth.domain.process import Forbidden, Needed, Overtaken
 from hl7auth.store.desk_figures import yearly_figures
 from hl7auth.store.processes import Stored
@@ -67,8 +67,16 @@ class Pending(Shape):
     follow_up: Day = None
 
 
+class LeftOutLine(Shape):
+    """A procedure that is not granted, and why."""
+
+    code: Word
+    reason: Word
+
+
 class Approval(Shape):
-    """What is granted: without units, what was asked. `unit` makes the units AUT-18."""
+    """What is granted: without units, what was asked. `unit` makes the units AUT-18. With procedures left out, it is
+    certified in part."""
 
     decision: Literal["certified_total", "certified_partial", "modified", "not_required"] = "certified_total"
     number: Free = ""
@@ -78,6 +86,7 @@ class Approval(Shape):
     units: Units | None = None
     unit: Free = ""
     reason: Said = ""
+    left_out: Annotated[list[LeftOutLine], Field(max_length=200)] = []
 
 
 class Extension(Shape):
@@ -167,8 +176,12 @@ def approve(state: Api, caller: Writer, key: Key, body: Approval, if_match: IfMa
     if first and last and first > last:
         raise Problem(400, "/expiration: is before effective", "invalid")
     units = None if body.units is None else Decimal(body.units)
+    decision = Decision(body.decision)
+    if body.left_out and decision is Decision.CERTIFIED_TOTAL:
+        decision = Decision.CERTIFIED_PARTIAL
+    left_out = tuple(LeftOut(each.code, each.reason) for each in body.left_out)
     said = Decided(
-        Decision(body.decision), body.number, body.assigner, first, last, units, body.unit, body.reason
+        decision, body.number, body.assigner, first, last, units, body.unit, body.reason, left_out=left_out
     )  # fmt: skip
     return _done(state, caller, key, lambda desk: desk.approve(key, caller.name, said), if_match).response
 

@@ -1,18 +1,17 @@
 """decide list, show, submit, retry, approve, deny, pend, resume, tochange, cancel, unfinalize and extend.
 
-Imports typer, cli.common, errors, and inside the commands the desk.
+Imports typer, cli.approving, cli.common, errors, and inside the commands the desk.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hl7auth.cli.approving import approval, day
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table, tree, who
 from hl7auth.errors import UserError
 
@@ -142,24 +141,24 @@ def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
     modified: Annotated[
         bool, typer.Option("--modified", envvar="HL7AUTH_MODIFIED", help="Certified, but not as it was asked.")
     ] = False,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="CODE=REASON",
+            help="A procedure that is not granted, and why; may be repeated. Certified in part.",
+        ),
+    ] = None,
     reason: Why = "",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
 ) -> None:
     """In Process to Approved, and the answer goes out."""
-    from hl7auth.domain.crosswalk import Decision
-    from hl7auth.domain.deciding import Decided
-
-    if partial and modified:
-        raise UserError("--partial and --modified are two decisions: say one")
-    decision = Decision.CERTIFIED_PARTIAL if partial else Decision.MODIFIED if modified else Decision.CERTIFIED_TOTAL
-    said = Decided(
-        decision, number, assigner, _day("--from", effective), _day("--until", expiration), _number(quantity), unit,
-        reason,
+    said = approval(
+        (number, assigner), (effective, expiration), (quantity, unit), reason, leave_out or [], partial=partial,
+        modified=modified,
     )  # fmt: skip
-    if said.effective and said.expiration and said.effective > said.expiration:
-        raise UserError("--until is before --from")
     with _desk(database, channels) as desk:
         _told(key, desk.approve(key, who(by), said))
 
@@ -193,7 +192,7 @@ def pend(
 
     if not reason.strip():
         raise UserError("say why it pends: --reason")
-    _day("--follow-up", follow_up)
+    day("--follow-up", follow_up)
     with _desk(database, channels) as desk:
         _told(key, desk.pend(key, who(by), Reason(code, reason), follow_up))
 
@@ -271,24 +270,3 @@ def _submitted(place: "Place", key: str, by: str) -> "Process":
 
 def _told(key: str, state: "Process") -> None:
     typer.echo(f"{key}: {state}")
-
-
-def _day(name: str, text: str) -> date | None:
-    if not text:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"{name}: '{text}' is no day; write it like 2026-03-01") from None
-
-
-def _number(text: str) -> Decimal | None:
-    if not text:
-        return None
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        found = Decimal(-1)
-    if not found.is_finite() or found <= 0:
-        raise UserError(f"--quantity: '{text}' is no number above 0")
-    return found

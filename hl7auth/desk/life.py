@@ -17,7 +17,7 @@ from hl7auth.desk.answering import asking, commit
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.deciding import Decided, wrong_lines
 from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
@@ -100,7 +100,8 @@ class Desk:
         return self._move(key, Event.TOCHANGE, by, "")
 
     def approve(self, key: str, by: str, said: Decided) -> Process:
-        """To Approved, in full, in part or modified. Raises Needed without a number, or with a fatal message."""
+        """To Approved, in full, in part or modified. Raises Needed without a number, with a fatal message, and where
+        procedures are left out that are not asked for, or all."""
         if said.decision not in GRANTING:
             raise Needed(f"'{said.decision}' approves nothing")
 
@@ -109,6 +110,8 @@ class Desk:
                 raise Needed("an approval needs the number of the authorization")
             if processes.has_fatal(connection, process.id):
                 raise Needed("there is a fatal message, so that this can only be denied")
+            if wrong := wrong_lines(said, current_document(connection, process.key)):
+                raise Needed(wrong)
 
         return self._decide(key, Event.APPROVE, by, said, work)
 

@@ -30,11 +30,20 @@ from hl7auth.wire.versions import at_least
 
 _CANCELLING = {"RQA": "I11", "REF": "I14"}
 _ASKED = "requested_treatments"
+_SENT_TO = ("plan", "payor", "payor_name")
+
+
+class LeftOut(NamedTuple):
+    """A procedure that is not granted where others are: its code (PR1-3), and why not (AUT-17 of its line)."""
+
+    code: str
+    reason: str
 
 
 class Decided(NamedTuple):
     """What is said about a request. `quantity` is AUT-9, or AUT-18 where it has a `unit`; None grants what was asked.
-    `number` and `assigner` are AUT-6, empty where no number is given; `reason` is AUT-17 and `comment` AUT-28."""
+    `number` and `assigner` are AUT-6, empty where no number is given; `reason` is AUT-17 and `comment` AUT-28.
+    With procedures `left_out` it is certified in part: as a whole A2, and by its lines A1 and A3."""
 
     decision: Decision
     number: str = ""
@@ -46,6 +55,23 @@ class Decided(NamedTuple):
     reason: str = ""
     comment: str = ""
     on: date | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def wrong_lines(said: Decided, asked: Document) -> str:
+    """What keeps these procedures from being left out of an approval; empty where nothing does."""
+    codes = {str((line.get("procedure") or {}).get("code", "")) for line in asked.get("lines", [])} - {""}
+    left_out = {each.code for each in said.left_out}
+    if not left_out:
+        return ""
+    if said.decision is not Decision.CERTIFIED_PARTIAL:
+        return "an approval that leaves procedures out is one in part"
+    if unknown := sorted(left_out - codes):
+        known = ", ".join(sorted(codes)) or "none"
+        return f"the request has no procedure '{unknown[0]}' (it has: {known})"
+    if codes == left_out:
+        return "every procedure is left out: that is a denial"
+    return "" if all(each.reason.strip() for each in said.left_out) else "say why a procedure is left out"
 
 
 def decision_text(request: Message, claims: Sequence[Claim], asked: Document, said: Decided, reply: Reply) -> str:
@@ -61,25 +87,70 @@ def decision_text(request: Message, claims: Sequence[Claim], asked: Document, sa
     lines = [msh(reply, name), msa(reply, "AA", "pended" if pends else "")]
     body = Body(request, claims, Standing({}, asked, CROSSWALK[said.decision].status), version)
     lines += _echoed(request, body, said, allowed_segments(version, structure))
-    if not any(line.startswith("AUT") for line in lines):
+    first = next((at for at, line in enumerate(lines) if line.startswith("PR1")), len(lines)) if said.left_out else None
+    if not any(line.startswith("AUT") for line in lines[:first]):
         head = next((at for at, line in enumerate(lines) if line.startswith("RF1")), 1)
-        lines.insert(head + 1, _written({}, "", said, body))
+        lines.insert(head + 1, _new(said, body))
     return "\r".join(lines) + "\r"
 
 
 def _echoed(request: Message, body: Body, said: Decided, allowed: frozenset[str]) -> list[str]:
     """The segments behind MSA; procedures that the request left out, as the store knows them."""
-    names, lines = [], []
+    names: list[str] = []
+    lines: list[str] = []
+    of_line = said
     for segment in request.segments:
-        if segment.name in allowed and segment.name not in ANSWER_HEAD:
-            names.append(segment.name)
-            lines.append(_segment(segment, body, said))
+        if segment.name not in allowed or segment.name in ANSWER_HEAD:
+            continue
+        if names and names[-1] == "PR1" and segment.name != "AUT":
+            lines += _unasked(of_line, body)
+        if segment.name == "PR1":
+            of_line = _of_line(said, segment.value(3, 1))
+        names.append(segment.name)
+        lines.append(_segment(segment, body, of_line))
+    if names and names[-1] == "PR1":
+        lines += _unasked(of_line, body)
     if "PR1" not in names:
         at = names.index("PID") + 1 if "PID" in names else len(names)
         while at < len(names) and names[at] not in BEHIND_PROCEDURES:
             at += 1
-        lines[at:at] = [line for line in body.stored_procedures() if line.startswith("PR1")]
+        lines[at:at] = _stored(body, said)
     return lines
+
+
+def _stored(body: Body, said: Decided) -> list[str]:
+    """The procedures that the store knows; those that are left out with an AUT that says so."""
+    lines: list[str] = []
+    for line in body.stored_procedures():
+        if line.startswith("PR1"):
+            code = line.split(body.marks.field)[3].partition(body.marks.component)[0]
+            lines += [line, *_unasked(_of_line(said, code), body)]
+    return lines
+
+
+def _of_line(said: Decided, code: str) -> Decided:
+    """What is said about one procedure, where lines are decided differently: in total, or not at all."""
+    if not said.left_out:
+        return said
+    for each in said.left_out:
+        if each.code == code:
+            return said._replace(decision=Decision.NOT_CERTIFIED, reason=each.reason, left_out=())
+    return said._replace(decision=Decision.CERTIFIED_TOTAL, left_out=())
+
+
+def _new(said: Decided, body: Body) -> str:
+    """An AUT that the request has not: of the plan and payor that it was sent to, and as what (AUT-13)."""
+    asked = body.now.request or {}
+    places = (asked, *asked.get("lines", ()))
+    sent_to: Document = next((each for each in places if each.get("payor")), {})
+    kind = next((each["referral_type"] for each in places if each.get("referral_type")), None)
+    values: Values = {key: sent_to[key] for key in _SENT_TO if sent_to.get(key)}
+    return _written(values | ({"referral_type": kind} if kind else {}), "", said, body)
+
+
+def _unasked(said: Decided, body: Body) -> list[str]:
+    """An AUT for a procedure that had none of its own, and is not what is said of all."""
+    return [_new(said, body)] if said.decision is Decision.NOT_CERTIFIED else []
 
 
 def _segment(segment: Segment, body: Body, said: Decided) -> str:
@@ -121,7 +192,7 @@ def _granted(asked: Values, said: Decided) -> Values:
     if said.quantity is not None:
         key = "authorized_units" if said.unit else "authorized_treatments"
         values[key] = {"quantity": format(said.quantity, "f")} | ({"unit": said.unit} if said.unit else {})
-    elif _ASKED in asked and said.decision is Decision.CERTIFIED_TOTAL:
+    elif _ASKED in asked and (said.decision is Decision.CERTIFIED_TOTAL or said.left_out):
         values["authorized_treatments"] = asked[_ASKED]
     if asked.get("requested_disciplines"):
         values["authorized_disciplines"] = asked["requested_disciplines"]

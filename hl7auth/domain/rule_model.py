@@ -58,18 +58,22 @@ class Why(Strict):
 
 class Grant(Strict):
     """What is granted: what was asked, or `quantity` (AUT-9; with a `unit` AUT-18), from the day that was asked or
-    today on, for so many `days` or until the day that was asked."""
+    today on, for so many `days` or until the day that was asked. `leave_out` names procedures that are not granted, and
+    why not: those of them that are asked for make it an approval in part."""
 
     decision: Literal["certified_total", "certified_partial", "modified", "not_required"] = "certified_total"
     quantity: Annotated[Decimal, Field(gt=0, max_digits=18)] | None = None
     unit: Code = ""
     days: Annotated[int, Field(ge=1, le=3660)] | None = None
     reason: Annotated[str, Field(max_length=200)] = ""
+    leave_out: Annotated[dict[Code, Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=200)] = {}
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.decision == "certified_partial" and self.quantity is None:
             raise ValueError("certified_partial needs a quantity")
+        if self.leave_out and self.decision != "certified_total":
+            raise ValueError("leave_out makes it certified_partial by itself, where procedures of it are asked for")
         if self.unit and self.quantity is None:
             raise ValueError("a unit needs a quantity")
         return self

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.deciding import Decided, LeftOut
 from hl7auth.domain.rule_condition import Facts, compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, ProcessStep, RulesFile
 
@@ -132,14 +132,21 @@ class _Ruling:
             name = f"{step.step}/{each.rule}"
             if each.approve is not None:
                 if self.grant is None:
-                    self.fired["approve"].append(name)
-                    self.grant = each.approve
+                    self._approve(name, each.approve)
             elif each.deny is not None:
                 self.fired["deny"].append(name)
                 self.messages.append(Message(severity="fatal", code=each.deny.code, text=each.deny.text))
             elif each.say is not None:
                 self.fired["deny" if each.say.severity == "fatal" else "say"].append(name)
                 self.messages.append(each.say)
+
+    def _approve(self, name: str, grant: Grant) -> None:
+        if refused := nothing_left(grant, self.facts):
+            self.fired["deny"].append(name)
+            self.messages.append(Message(severity="fatal", code="LINES", text=refused))
+        else:
+            self.fired["approve"].append(name)
+            self.grant = grant
 
     def concluded(self, rules: RulesFile) -> Ruled:
         """The end: pended, denied, approved, or what the file says of silence. The rule that decided comes last."""
@@ -159,14 +166,27 @@ class _Ruling:
         return Ruled(verdict, tuple(self.messages), pends, tuple(self.events), fired, grant)
 
 
+def nothing_left(grant: Grant, asked: Mapping[str, Any]) -> str:
+    """Why an approval that leaves out every procedure that is asked for is a denial; empty where it is none."""
+    codes = _codes(asked)
+    return grant.leave_out[codes[0]] if codes and all(code in grant.leave_out for code in codes) else ""
+
+
+def _codes(asked: Mapping[str, Any]) -> list[str]:
+    found = [str((line.get("procedure") or {}).get("code", "")) for line in asked.get("lines", ())]
+    return [code for code in dict.fromkeys(found) if code]
+
+
 def granted(grant: Grant | None, number: str, document: Document, today: date) -> Decided:
     """What an approval says: from the day that was asked, or today on."""
     grant = grant or Grant()
     effective = _day_of(document, "effective_date") or today
     expiration = effective + timedelta(days=grant.days - 1) if grant.days else _day_of(document, "expiration_date")
+    left_out = tuple(LeftOut(code, grant.leave_out[code]) for code in _codes(document) if code in grant.leave_out)
+    decision = Decision.CERTIFIED_PARTIAL if left_out else Decision(grant.decision)
     return Decided(
-        Decision(grant.decision), number, effective=effective, expiration=expiration, quantity=grant.quantity,
-        unit=grant.unit, reason=grant.reason,
+        decision, number, effective=effective, expiration=expiration, quantity=grant.quantity, unit=grant.unit,
+        reason=grant.reason, left_out=left_out,
     )  # fmt: skip
 
 

@@ -48,6 +48,22 @@ def test_a_request_from_entry_to_a_second_decision(desk: Desk) -> None:
     assert actions == [f"request.{move}" for move in moves]
 
 
+def test_a_procedure_is_left_out_of_an_approval(desk: Desk) -> None:
+    desk.send(samples()[0].replace(b"OBR|1", b"PR1|2||BRACE^Brace of the knee^L||20260105\rOBR|1"))
+    move(desk, "submit")
+
+    def approve(status: int, *left_out: dict[str, str]) -> Any:
+        answer = desk.ask("POST", f"/requests/{KEY}/approve", json={"number": "FG-1", "left_out": list(left_out)})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    assert "no procedure 'KNEE'" in approve(400, {"code": "KNEE", "reason": "no"})["detail"]
+    assert approve(400, {"code": "BRACE"})["errors"][0]["path"] == "/left_out/0/reason"
+    assert approve(200, {"code": "BRACE", "reason": "not covered"})["decision"] == "certified_partial"
+    lines = desk.get("/authorizations/FG-1@FERNGATE")["lines"]
+    assert {each["procedure"]["code"]: each["status"] for each in lines} == {"PHY-KNEE": "approved", "BRACE": "denied"}
+
+
 _WITH_BODY = {"deny", "approve", "unfinalize", "cancel"}
 BODIES: Mapping[str, Any] = {
     "pend": {"reason": "papers", "code": "DOC"}, "approve": {"number": "FG-1"}, "deny": {"fatal": {"text": "no"}},

@@ -38,6 +38,19 @@ def test_the_commands_of_the_how_to_do_what_it_says(url: str) -> None:
     assert run("decide", "list", "--format", "json", database=url).document == []
 
 
+def test_a_procedure_is_left_out(tmp_path: Path) -> None:
+    store = Store(tmp_path, migrate=True)
+    store.send(samples()[0].replace(b"OBR|1", b"PR1|2||BRACE^Brace of the knee^L||20260105\rOBR|1"))
+    store.close()
+    run("decide", "submit", KEY, database=store.url)
+    refused = run("decide", "approve", KEY, "--number", "FG-1", "--leave-out", "KNEE=no", database=store.url)
+    assert (refused.code, "no procedure 'KNEE'" in refused.err) == (2, True)
+    words = ("approve", KEY, "--number", "FG-1", "--leave-out", "BRACE=not covered = never")
+    assert run("decide", *words, database=store.url).code == 0
+    lines = run("authorization", "show", "FG-1@FERNGATE", "--format", "json", database=store.url).document["lines"]
+    assert {each["procedure"]["code"]: each["status"] for each in lines} == {"PHY-KNEE": "approved", "BRACE": "denied"}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -48,6 +61,8 @@ def test_the_commands_of_the_how_to_do_what_it_says(url: str) -> None:
         (("approve", KEY, "--from", "2026-03-02", "--until", "2026-03-01"), "--until is before --from"),
         (("approve", KEY, "--quantity", "NaN"), "no number above 0"),
         (("approve", KEY, "--partial", "--modified"), "two decisions"),
+        (("approve", KEY, "--leave-out", "BRACE"), "say which procedure and why"),
+        (("approve", KEY, "--modified", "--leave-out", "BRACE=no"), "two decisions"),
         (("unfinalize", KEY), "AUT-IP-AUTI-015"),
         (("extend", KEY, "--days", "20", "--reason", "time"), "more than 14 days"),
         (("submit", "NOBODY"), "there is no authorization or request 'NOBODY'"),

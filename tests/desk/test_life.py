@@ -1,6 +1,7 @@
 """The desk over a real store: requests come by the journal, and every decision is a message that came the same way."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pytest
 
 from hl7auth.desk.life import Desk, Forbidden, Missing, Reason, links
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.deciding import Decided, LeftOut
 from hl7auth.domain.process import Event, Process
 from hl7auth.flow.admission import Sender
 from hl7auth.flow.channel import Channel
@@ -76,6 +77,10 @@ class At:
         """The messages of the desk, oldest first."""
         rows = self.store.rows("SELECT raw FROM message WHERE peer = 'desk/answer' ORDER BY id")
         return [parse(raw) for (raw,) in rows]
+
+    def documents(self, key: str) -> list[Any]:
+        sql = "SELECT document FROM authorization_version WHERE current = 1 AND key = '"
+        return [json.loads(row[0]) for row in self.store.rows(f"{sql}{key}'")]
 
     def statuses(self) -> dict[str, str]:
         """What stands, by key."""
@@ -149,6 +154,59 @@ def test_fewer_units_are_an_approval_in_part(at: At) -> None:
     at.desk.approve(KEY, "reviewer", said)
     assert at.answers()[0].first("AUT").field(9) == "5"
     assert at.statuses()["FG-1@FERNGATE"] == "partially_approved"
+
+
+TWO = ASKED.replace(
+    b"OBR|1",
+    b"PR1|2||BRACE^Brace of the knee^L||20260105\rAUT|FG-SILVER^Ferngate Silver^L|FERNGATE||||||1|||||RP\rOBR|1",
+)
+PLAIN = ASKED.replace(b"OBR|1", b"PR1|2||BRACE^Brace of the knee^L||20260105\rOBR|1")
+NO_BRACE = IN_FULL._replace(decision=Decision.CERTIFIED_PARTIAL, left_out=(LeftOut("BRACE", "not covered"),))
+
+
+@pytest.mark.parametrize("raw", [TWO, PLAIN], ids=["an AUT of its own", "none"])
+@pytest.mark.parametrize("version", [b"2.5.1", b"2.8"])
+def test_a_procedure_can_be_left_out_of_an_approval(tmp_path: Path, raw: bytes, version: bytes) -> None:
+    at = At(tmp_path)
+    raw = raw.replace(b"||||||12\r", b"||||||12|||||RP\r")  # AUT-13 is required from 2.8 on
+    (outcome,) = at.store.send(raw.replace(b"|2.5.1", b"|" + version))
+    assert outcome.disposition == "accepted", outcome.findings
+    at.desk.submit(KEY, "reviewer")
+    at.desk.approve(KEY, "reviewer", NO_BRACE)
+    (answer,) = at.answers()
+    names = [each.name for each in answer.segments]
+    assert names[:4] == ["MSH", "MSA", "RF1", "AUT"]  # above the procedures: the whole, in part
+    whole, knee, brace = (each for each in answer.segments if each.name == "AUT")
+    assert [each.field(6) for each in (whole, knee, brace)] == ["FG-1^FERNGATE"] * 3
+    assert [(each.field(9), each.field(4)) for each in (knee, brace)] == [("12", "20260301"), ("0", "")]
+    if version == b"2.8":
+        assert [each.value(17) for each in (knee, brace)] == ["as agreed", "not covered"]
+        assert [each.value(14, 4) for each in (whole, knee, brace)] == ["A2", "A1", "A3"]
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert document["status"] == "partially_approved"
+    lines = {line["procedure"]["code"]: line["status"] for line in document["lines"]}
+    assert lines == {"PHY-KNEE": "approved", "BRACE": "denied"}
+    assert (at.desk.show(KEY)["decision"], at.desk.show(KEY)["x12"]) == ("certified_partial", "A2")
+    at.store.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (NO_BRACE._replace(left_out=(LeftOut("97110", "not covered"),)), "no procedure '97110' .*BRACE, PHY-KNEE"),
+        (NO_BRACE._replace(left_out=(LeftOut("BRACE", "no"), LeftOut("PHY-KNEE", "no"))), "that is a denial"),
+        (NO_BRACE._replace(left_out=(LeftOut("BRACE", " "),)), "say why"),
+        (NO_BRACE._replace(decision=Decision.MODIFIED), "one in part"),
+    ],
+)
+def test_what_can_not_be_left_out_is_told(tmp_path: Path, said: Decided, why: str) -> None:
+    at = At(tmp_path)
+    at.store.send(TWO)
+    at.desk.submit(KEY, "reviewer")
+    with pytest.raises(Missing, match=why):
+        at.desk.approve(KEY, "reviewer", said)
+    assert (at.answers(), at.desk.show(KEY)["state"]) == ([], "In Process")
+    at.store.close()
 
 
 def test_an_approval_needs_a_number(at: At) -> None:

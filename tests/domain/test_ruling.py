@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hl7auth.domain.crosswalk import Decision
+from hl7auth.domain.deciding import LeftOut
 from hl7auth.domain.rule_condition import compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, RulesFile, load_rules
 from hl7auth.domain.ruling import Before, Ruled, Verdict, facts_of, follow_up, granted, numbered, rule
@@ -189,6 +190,24 @@ def test_what_is_granted_and_under_which_number() -> None:
     assert numbered("FG-{year}-{request}", 42, TODAY) == "FG-2026-42"
     assert follow_up(PendReason(code="A", text="b", follow_up_days=3), TODAY) == "2026-03-05"
     assert follow_up(PendReason(code="A", text="b"), TODAY) == ""
+
+
+def test_procedures_of_the_request_are_left_out_of_an_approval() -> None:
+    grant = Grant(leave_out={"97140": "not covered", "97150": "not covered"})
+    said = granted(grant, "N1", DOCUMENT, TODAY)
+    assert (said.decision, said.left_out) == (Decision.CERTIFIED_PARTIAL, (LeftOut("97140", "not covered"),))
+    other = granted(Grant(leave_out={"97150": "not covered"}), "N1", DOCUMENT, TODAY)
+    assert (other.decision, other.left_out) == (Decision.CERTIFIED_TOTAL, ())
+
+
+def test_an_approval_that_leaves_everything_out_is_a_denial() -> None:
+    all_of_it = {"rule": "none", "approve": {"leave_out": {"97110": "not covered", "97140": "experimental"}}}
+    found = ruled({"validation": [all_of_it]})
+    assert (found.verdict, [each.text for each in found.fatal], found.decider) == (
+        Verdict.DENY, ["not covered"], "s1/none",
+    )  # fmt: skip
+    first = ruled({"validation": [APPROVES, all_of_it]})
+    assert (first.verdict, first.decider) == (Verdict.APPROVE, "s1/yes")
 
 
 def test_the_age_is_that_of_today() -> None:

@@ -1,0 +1,75 @@
+"""What an approval says, of the words that a person gave to `decide approve`.
+
+Imports errors, and inside the functions the domain.
+"""
+
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from hl7auth.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hl7auth.domain.deciding import Decided, LeftOut
+
+
+def approval(
+    given: tuple[str, str],
+    days: tuple[str, str],
+    granted: tuple[str, str],
+    reason: str,
+    leave_out: "Sequence[str]",
+    *,
+    partial: bool,
+    modified: bool,
+) -> "Decided":
+    """An approval under a number and its assigner, from the first of `days` until the second, of a quantity and its
+    unit, without the procedures of `leave_out` (97140=why). Raises UserError."""
+    from hl7auth.domain.crosswalk import Decision
+    from hl7auth.domain.deciding import Decided
+
+    left_out = tuple(_left_out(each) for each in leave_out)
+    partial = partial or bool(left_out)
+    if partial and modified:
+        raise UserError("--partial and --modified are two decisions: say one")
+    decision = Decision.MODIFIED if modified else Decision.CERTIFIED_TOTAL
+    effective, expiration = day("--from", days[0]), day("--until", days[1])
+    if effective and expiration and effective > expiration:
+        raise UserError("--until is before --from")
+    return Decided(
+        Decision.CERTIFIED_PARTIAL if partial else decision, *given, effective, expiration,
+        _number(granted[0]), granted[1], reason, left_out=left_out,
+    )  # fmt: skip
+
+
+def day(name: str, text: str) -> date | None:
+    """The day that an option says, None where it says none. Raises UserError."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{name}: '{text}' is no day; write it like 2026-03-01") from None
+
+
+def _left_out(text: str) -> "LeftOut":
+    from hl7auth.domain.deciding import LeftOut
+
+    code, _, reason = text.partition("=")
+    if not code.strip() or not reason.strip():
+        raise UserError(f"--leave-out {text}: say which procedure and why, as 97140='not covered'")
+    return LeftOut(code.strip(), reason.strip())
+
+
+def _number(text: str) -> Decimal | None:
+    if not text:
+        return None
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal(-1)
+    if not found.is_finite() or found <= 0:
+        raise UserError(f"--quantity: '{text}' is no number above 0")
+    return found
