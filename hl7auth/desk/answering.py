@@ -1,21 +1,24 @@
 """A decision of the desk as a message: composed for the request, committed as if it came, and told the requester.
 
-Imports sqlalchemy, domain, flow, store and wire.
+Imports sqlalchemy, domain, steps, flow, store and wire.
 """
 
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection
 
-from hl7auth.domain.deciding import Decided, decision_text
+from hl7auth.domain.crosswalk import Decision
+from hl7auth.domain.deciding import CANCELLING, Decided, decision_text
+from hl7auth.domain.own_words import Own
 from hl7auth.domain.process import Missing, Needed
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan
 from hl7auth.flow.relay import ANSWERED, DESK, OPEN, Deferred, Forwarded, Relay, Returned, Way
 from hl7auth.flow.replies import CONNECTION, choose
-from hl7auth.flow.reply import APPLICATION, encoded, reply_to
+from hl7auth.flow.reply import APPLICATION, encoded, own_name, reply_to
 from hl7auth.flow.returning import own_exchange
+from hl7auth.steps.run import Shaped
 from hl7auth.store.bodies import read_bodies
 from hl7auth.store.forwards import read_forwards
 from hl7auth.store.journal import commit_within
@@ -35,11 +38,28 @@ def asking(
     if channel is None:
         raise Missing(f"the request came by the channel '{process.channel}', and there is none of that name")
     message_id = process.request_message_id
-    raw = read_bodies(connection, [message_id])[message_id].raw
-    planned = plan(raw, channel, now, new_id)
-    if planned.intent is None or planned.message is None or planned.shaping is not None or planned.dialect is not None:
-        raise Missing("a request in a partner's dialect, or one that steps have shaped, can not be answered here")
+    bodies = read_bodies(connection, [message_id])[message_id]
+    # what the steps made of it then: the channel may have others by now, and Python is not run in here
+    shaped = Shaped(bodies.shaped or bodies.raw) if bodies.shaped is not None or channel.file.steps else None
+    planned = plan(bodies.raw, channel, now, new_id, shaped=shaped)
+    if planned.intent is None or planned.message is None:
+        raise Missing(f"the channel '{channel.name}' does not take the request any more as it came")
     return planned
+
+
+def _own(asked: Plan, said: Decided) -> Own | None:
+    """How a partner with messages of its own is told; None for all others. Raises Needed where it can not be said."""
+    assert asked.message is not None
+    kind, _ = asked.acts_as
+    cancels = said.decision is Decision.CANCELLED
+    name = own_name(asked, CANCELLING.get(kind, "") if cancels else "")
+    if asked.dialect is None or name is None:
+        return None
+    own = Own(name, asked.dialect)
+    if not own.can_say(said.decision):
+        profile = asked.channel.file.profile_of(asked.message)
+        raise Needed(f"the profile '{profile}' has no code for '{said.decision}' (dialect.status.says)")
+    return own
 
 
 def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, new_id: Callable[[], int]) -> Outcome:
@@ -47,8 +67,10 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     assert asked.message is not None
     assert asked.intent is not None
     document = current_document(connection, process.key)
-    reply = reply_to(asked, APPLICATION)
-    raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply))
+    reply, own = reply_to(asked, APPLICATION), _own(asked, said)
+    if own is not None and own.dialect.own_numbers and said.assigner == process.payor:
+        said = said._replace(assigner="")  # such a number is unique in its payor anyway
+    raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
     waiting = _waiting(connection, process.request_message_id)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))

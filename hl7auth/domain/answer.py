@@ -46,6 +46,10 @@ class Name(NamedTuple):
     structure: str
     syntax: Node | None = None
 
+    def segments(self, version: str, standard: str) -> frozenset[str]:
+        """The segments that its structure has; those of a standard one where no profile says."""
+        return _names(self.syntax) if self.syntax else allowed_segments(version, standard)
+
 
 class Standing(NamedTuple):
     """How what was asked stands now: the authorizations an answer speaks of, by key, the request, and their status.
@@ -99,7 +103,7 @@ def answer(
     named = own or Name(kind, request.header.trigger_event, structure)
     name = f"{named.kind}{c}{named.event}" + (f"{c}{named.structure}" if at_least(version, "2.3.1") else "")
     lines = [msh(reply, name, *modes), msa(reply, "AA", "pended" if now.waiting else "")]
-    allowed = _names(named.syntax) if named.syntax else allowed_segments(version, structure)
+    allowed = named.segments(version, structure)
     if own is not None:
         allowed |= {each.name for each in request.segments if each.name.startswith("Z")}
     lines += Body(request, claims, now, version).lines(allowed)

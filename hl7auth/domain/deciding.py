@@ -8,6 +8,7 @@ The segments of the request come back as they were sent, with its AUTs as they w
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 
 from hl7auth.domain.answer import (
@@ -15,20 +16,22 @@ from hl7auth.domain.answer import (
     ANSWERS,
     BEHIND_PROCEDURES,
     Body,
+    Name,
     Standing,
-    allowed_segments,
     last_field,
 )
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision, approval_status
 from hl7auth.domain.document import Document
+from hl7auth.domain.own_words import Own, in_own_words, procedure_code
 from hl7auth.domain.values import Values, write_aut
 from hl7auth.wire.ack import Reply, msa, msh, reply_version
 from hl7auth.wire.escapes import escape
 from hl7auth.wire.message import Message, Segment
 from hl7auth.wire.versions import at_least
 
-_CANCELLING = {"RQA": "I11", "REF": "I14"}
+CANCELLING = {"RQA": "I11", "REF": "I14"}
+"""The event of an answer that cancels, by the type of the request."""
 _ASKED = "requested_treatments"
 _SENT_TO = ("plan", "payor", "payor_name")
 
@@ -74,19 +77,28 @@ def wrong_lines(said: Decided, asked: Document) -> str:
     return "" if all(each.reason.strip() for each in said.left_out) else "say why a procedure is left out"
 
 
-def decision_text(request: Message, claims: Sequence[Claim], asked: Document, said: Decided, reply: Reply) -> str:
-    """The message as text, in original mode: nobody is to answer it. `asked` is what the store knows of the request."""
+def decision_text(
+    request: Message, claims: Sequence[Claim], asked: Document, said: Decided, reply: Reply, own: Own | None = None
+) -> str:
+    """The message as text, in original mode: nobody is to answer it. `asked` is what the store knows of the request;
+    `own` is how a partner is told that speaks a dialect: where that has numbers of its own, AUT has none."""
     version, c = reply_version(request.header), request.delimiters.component
-    own = request.header.message_type
-    kind, structure = ANSWERS.get(own, ANSWERS["RQA"])
+    kind, structure = ANSWERS.get(request.header.message_type, ANSWERS["RQA"])
     event = request.header.trigger_event
     if said.decision is Decision.CANCELLED:
-        event = _CANCELLING.get(own, event)
-    name = f"{kind}{c}{event}" + (f"{c}{structure}" if at_least(version, "2.3.1") else "")
+        event = CANCELLING.get(request.header.message_type, event)
+    named = own.name if own else Name(kind, event, structure)
+    name = f"{named.kind}{c}{named.event}" + (f"{c}{named.structure}" if at_least(version, "2.3.1") else "")
     pends = said.decision in (Decision.PENDED, Decision.CONTACT_PAYER)
     lines = [msh(reply, name), msa(reply, "AA", "pended" if pends else "")]
     body = Body(request, claims, Standing({}, asked, CROSSWALK[said.decision].status), version)
-    lines += _echoed(request, body, said, allowed_segments(version, structure))
+    allowed = named.segments(version, structure)
+    if own is not None and own.dialect.own_segments:
+        in_aut = said._replace(number="", assigner="") if own.dialect.own_numbers else said
+        lines += _echoed(request, body, in_aut, allowed - own.dialect.own_segments.keys())
+        decided = partial(_decided, said)
+        return "\r".join(in_own_words(lines, own.dialect, _identifier(said, body), decided, body.marks)) + "\r"
+    lines += _echoed(request, body, said, allowed)
     first = next((at for at, line in enumerate(lines) if line.startswith("PR1")), len(lines)) if said.left_out else None
     if not any(line.startswith("AUT") for line in lines[:first]):
         head = next((at for at, line in enumerate(lines) if line.startswith("RF1")), 1)
@@ -123,8 +135,7 @@ def _stored(body: Body, said: Decided) -> list[str]:
     lines: list[str] = []
     for line in body.stored_procedures():
         if line.startswith("PR1"):
-            code = line.split(body.marks.field)[3].partition(body.marks.component)[0]
-            lines += [line, *_unasked(_of_line(said, code), body)]
+            lines += [line, *_unasked(_of_line(said, procedure_code(line, body.marks)), body)]
     return lines
 
 
@@ -136,6 +147,11 @@ def _of_line(said: Decided, code: str) -> Decided:
         if each.code == code:
             return said._replace(decision=Decision.NOT_CERTIFIED, reason=each.reason, left_out=())
     return said._replace(decision=Decision.CERTIFIED_TOTAL, left_out=())
+
+
+def _decided(said: Decided, code: str) -> tuple[Decision, str]:
+    of_line = _of_line(said, code) if code else said
+    return of_line.decision, of_line.reason
 
 
 def _new(said: Decided, body: Body) -> str:
@@ -162,10 +178,13 @@ def _segment(segment: Segment, body: Body, said: Decided) -> str:
 
 def _written(values: Values, identifier: str, said: Decided, body: Body) -> str:
     """An AUT with the decision over what was asked, under the number that is given now or was named before."""
-    if said.number:
-        parts = (said.number, said.assigner) if said.assigner else (said.number,)
-        identifier = body.marks.component.join(escape(part, body.marks) for part in parts)
+    identifier = _identifier(said, body) or identifier
     return write_aut(values | _values(values, said), identifier, body.marks, last_field(body.version))
+
+
+def _identifier(said: Decided, body: Body) -> str:
+    parts = [each for each in (said.number, said.assigner) if said.number and each]
+    return body.marks.component.join(escape(part, body.marks) for part in parts)
 
 
 def _values(asked: Values, said: Decided) -> Values:

@@ -42,9 +42,11 @@ def answer_text(plan: Plan, intent: Intent, now: Standing, reply: Reply, modes: 
     return answer(plan.message, intent.claims, now, reply, modes, own_name(plan))
 
 
-def own_name(plan: Plan) -> Name | None:
-    """What the answer is called where the partner has names of its own."""
+def own_name(plan: Plan, answering: str = "") -> Name | None:
+    """What the answer is called where the partner has names of its own; `answering` is its event where that is not the
+    one of the request (a decision that cancels)."""
     kind, event = plan.acts_as
+    event = answering or event
     if plan.dialect is None or plan.message is None or kind not in ANSWERS:
         return None
     name = plan.dialect.own_name(f"{ANSWERS[kind][0]}^{event}", plan.header.trigger_event)

@@ -42,6 +42,7 @@ def page(profile: Profile, version: str) -> str:
         _tables(profile, rules),
         _severities(profile),
         _decisions(profile),
+        _written(profile),
         [_footer(profile, version)],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -257,6 +258,15 @@ def _decisions(profile: Profile) -> list[str]:
         found += [(said.source, _code(code), status) for code, status in said.codes.items()]
         found += [(said.source, f"any other that begins with {_code(code)}", s) for code, s in said.prefixes.items()]
     return ["## Decisions", "", *_table(("Field", "Code", "Means"), found)] if found else []
+
+
+def _written(profile: Profile) -> list[str]:
+    """How a decision of ours is written in a partner's own codes."""
+    status = profile.dialect.status if profile.dialect is not None else None
+    if status is None or not status.says:
+        return []
+    rows = ((name, status.source, _code(said.code), said.text) for name, said in status.says.items())
+    return ["## What is decided here", "", *_table(("Decision", "Field", "Code", "Text"), rows)]
 
 
 def _footer(profile: Profile, version: str) -> str:

@@ -4,9 +4,9 @@ Imports rules.status, rules.strict_yaml and pydantic only.
 """
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hl7auth.rules.status import Decision
 from hl7auth.rules.strict_yaml import Strict
@@ -16,15 +16,53 @@ Meaning = Annotated[str, Field(pattern=r"^((RQA|RPA)\^I(08|09|10|11)|(REF|RRI)\^
 Place = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2}-[1-9][0-9]{0,2}$")]
 
 
+class Said(Strict):
+    """A code of a partner and its text, as we write it: the first two components."""
+
+    code: Annotated[str, Field(min_length=1, max_length=60)]
+    text: Annotated[str, Field(max_length=200)] = ""
+
+
+Decided = Literal[
+    "certified_total", "certified_partial", "modified", "not_certified", "pended", "contact_payer", "not_required",
+]  # fmt: skip
+"""A decision that is made here, as domain.crosswalk names it; a cancellation says itself by its event."""
+
+_GRANTED = ("approved", "partially_approved", "modified")
+_READ_AS: Mapping[str, tuple[str, ...]] = {
+    "certified_total": ("approved",), "certified_partial": ("partially_approved",), "modified": _GRANTED,
+    "not_certified": ("denied",), "pended": ("pended",), "contact_payer": ("pended",), "not_required": ("approved",),
+}  # fmt: skip
+_ELSE: Mapping[str, str] = {
+    "modified": "certified_partial", "contact_payer": "pended", "not_required": "certified_total",
+}  # fmt: skip
+
+
 class StatusCodes(Strict):
     """Where a partner's own status code stands (its first component), and what each code means.
 
-    An exact code counts before a prefix, and a longer prefix before a shorter one; what is in neither pends.
+    An exact code counts before a prefix, and a longer prefix before a shorter one; what is in neither pends. `says` is
+    how we write what is decided here; without it nothing can be decided here for this partner.
     """
 
     source: Place = Field(alias="from")
     codes: dict[str, Decision] = {}
     prefixes: dict[str, Decision] = {}
+    says: dict[Decided, Said] = {}
+
+    def written(self, decided: str) -> Said | None:
+        """The partner's code for a decision, or for the nearest that it has one for; None where it has none."""
+        said = {str(name): each for name, each in self.says.items()}
+        return said.get(decided) or said.get(_ELSE.get(decided, ""))
+
+    @model_validator(mode="after")
+    def _read_as_written(self) -> Self:
+        """What we write has to be read as it was meant: an answer of ours is taken in like a partner's."""
+        for decided, said in self.says.items():
+            fits = _READ_AS[decided]
+            if self.meaning(said.code) not in fits:
+                raise ValueError(f"says.{decided}: the code {said.code} means {self.meaning(said.code)} here")
+        return self
 
     def meaning(self, code: str) -> Decision:
         """What a code says of the authorization."""
