@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Output, reading, show
+from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Output, reading, show, table
 
 _RATES = ("approved", "denied", "approved_after_appeal", "extended_and_approved", "approved_in_part",
           "approved_modified")  # fmt: skip
+_ITEMS = ("payor", "code", "system", "decided")
 _PLAIN = ("decided", "cancelled", "late", "hours_average", "hours_median")
 
 
@@ -38,6 +39,8 @@ def _text(found: dict[str, Any]) -> str:
     for name, kinds in groups.items():
         for kind, group in kinds.items():
             lines += ["", f"{name}, {kind}", *_group(group)]
+    if found["items"]:
+        lines += ["", "Items and services that needed an authorization", table(found["items"], _ITEMS, "")]
     return "\n".join([*lines, "", "How it is counted", *(f"* {each}" for each in found["policy"])])
 
 

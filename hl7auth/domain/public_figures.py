@@ -5,6 +5,7 @@ Imports domain only.
 Rates are exact in per cent to a tenth; times in hours. A figure of nothing is null and never 0.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from statistics import mean, median
@@ -21,8 +22,18 @@ POLICY = (
     "Extended and approved is an approval of a request whose time was extended.",
     "Times run from the receipt of the first message that asked, or from the un-finalizing, to the decision.",
     "Expedited is what its sender says in RF1-2, by the clocks of the channel.",
+    "Items and services are the procedures (PR1-3, as they stand now) of the requests that were decided; cancelled "
+    "ones and those that needed no authorization are left out, and what nobody asked for in the year is not there.",
 )
+_NO_ITEMS = frozenset({Decision.CANCELLED, Decision.NOT_REQUIRED})
 _HOUR = 3_600_000_000
+
+
+class Item(NamedTuple):
+    """A procedure by its code and coding system (PR1-3.1 and 3.3)."""
+
+    code: str
+    system: str
 
 
 class Ended(NamedTuple):
@@ -36,6 +47,7 @@ class Ended(NamedTuple):
     extended: bool
     appealed: bool
     payor: str
+    items: tuple[Item, ...] = ()
 
 
 def figures(year: int, ended: Iterable[Ended]) -> dict[str, Any]:
@@ -46,8 +58,19 @@ def figures(year: int, ended: Iterable[Ended]) -> dict[str, Any]:
         "year": year,
         "all": _of(rows),
         "payors": {payor: _of([each for each in rows if each.payor == payor]) for payor in payors},
+        "items": _items(rows),
         "policy": list(POLICY),
     }
+
+
+def _items(rows: Sequence[Ended]) -> list[dict[str, Any]]:
+    """What needed an authorization, by payor, what was asked for most first."""
+    asked = Counter((each.payor, item) for each in rows if each.decision not in _NO_ITEMS for item in set(each.items))
+    by_count = sorted(asked.items(), key=lambda found: (found[0][0], -found[1], found[0][1]))
+    return [
+        {"payor": payor, "code": item.code, "system": item.system, "decided": count}
+        for (payor, item), count in by_count
+    ]
 
 
 def _of(rows: Sequence[Ended]) -> dict[str, Any]:

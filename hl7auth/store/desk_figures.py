@@ -3,17 +3,19 @@
 Imports sqlalchemy, domain and store.processes.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.public_figures import Ended, figures
+from hl7auth.domain.public_figures import Ended, Item, figures
 from hl7auth.errors import UserError
-from hl7auth.store.processes import read_decided, read_denied_versions
+from hl7auth.store.processes import Stored, current_documents, read_decided, read_denied_versions
 
 _FIRST, _LAST = 1970, 9998
+_AT_ONCE = 500
 
 
 def yearly_figures(connection: Connection, year: int) -> dict[str, Any]:
@@ -21,13 +23,26 @@ def yearly_figures(connection: Connection, year: int) -> dict[str, Any]:
     if not _FIRST <= year <= _LAST:
         raise UserError(f"{year} is no year; write it like 2026")
     start, end = (int(datetime(each, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000 for each in (year, year + 1))
-    denied = read_denied_versions(connection)
+    denied, decided = read_denied_versions(connection), read_decided(connection, start, end)
+    items = _items(connection, decided)
     ended = [
         Ended(
             Decision(each.decision), bool(each.expedited), each.received_at, each.decided_at or 0,
             each.extended_to or each.due_at, each.extended_to is not None, (each.key, each.version - 1) in denied,
-            each.payor,
+            each.payor, items.get(each.key, ()),
         )
-        for each in read_decided(connection, start, end)
+        for each in decided
     ]  # fmt: skip
     return figures(year, ended)
+
+
+def _items(connection: Connection, decided: Sequence[Stored]) -> dict[str, tuple[Item, ...]]:
+    """The procedures of requests, by their keys."""
+    found: dict[str, tuple[Item, ...]] = {}
+    keys = list(dict.fromkeys(each.key for each in decided))
+    for start in range(0, len(keys), _AT_ONCE):
+        for key, document in current_documents(connection, keys[start : start + _AT_ONCE]):
+            procedures = (line.get("procedure") or {} for line in document.get("lines", ()))
+            coded = (Item(each["code"], each.get("system", "")) for each in procedures if each.get("code"))
+            found[key] = tuple(dict.fromkeys(coded))
+    return found

@@ -1,5 +1,6 @@
 """decide: the commands of the how-to as they stand there, and a person's mistakes."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def test_the_figures_tell_their_policy(url: str) -> None:
     told = run("figures", year, database=url).out
     assert "denied: 1 of 1 (100.0 %)" in told
     assert "How it is counted" in told
+    assert re.search(r"^FERNGATE +PHY-KNEE +L +1$", told, re.MULTILINE)
     assert run("figures", year, "--format", "json", database=url).document["all"]["standard"]["decided"] == 1
     assert run("figures", "10000", database=url).code == 2
 

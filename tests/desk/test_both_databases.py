@@ -62,7 +62,9 @@ def test_a_request_goes_its_whole_way(engine: Engine) -> None:
     shown = at.show(KEY)
     assert (shown["state"], shown["version"], shown["in_force"]) == ("Approved", 2, True)
     with engine.connect() as connection:
-        found = yearly_figures(connection, int(shown["decided"][:4]))["all"]["standard"]
+        told = yearly_figures(connection, int(shown["decided"][:4]))
+    found = told["all"]["standard"]
+    assert told["items"] == [{"payor": "FERNGATE", "code": "PHY-KNEE", "system": "L", "decided": 2}]
     assert (found["approved_after_appeal"]["count"], found["denied"]["count"]) == (1, 1)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.public_figures import POLICY, Ended, figures
+from hl7auth.domain.public_figures import POLICY, Ended, Item, figures
 
 HOUR = 3_600_000_000
 
@@ -43,3 +43,17 @@ def test_the_figures_of_a_year() -> None:
 def test_figures_of_nothing_are_none(urgency: str) -> None:
     group = figures(2026, [_ended("cancelled", 1)])["all"][urgency]
     assert (group["approved"]["percent"], group["hours_average"], group["hours_median"]) == (None, None, None)
+
+
+def test_items_are_what_was_asked_for_and_needed_an_authorization() -> None:
+    knee, brace = Item("PHY-KNEE", "L"), Item("L1832", "HCPCS")
+    found = figures(2026, [
+        _ended("certified_total", 1)._replace(items=(knee, brace, knee)),
+        _ended("not_certified", 1)._replace(items=(brace,)),
+        _ended("not_required", 1)._replace(items=(knee,)),
+        _ended("cancelled", 1)._replace(items=(knee,)),
+        _ended("modified", 1, payor="AAA")._replace(items=(knee,)),
+    ])["items"]  # fmt: skip
+    assert [tuple(each.values()) for each in found] == [
+        ("AAA", "PHY-KNEE", "L", 1), ("ACME", "L1832", "HCPCS", 2), ("ACME", "PHY-KNEE", "L", 1),
+    ]  # fmt: skip
