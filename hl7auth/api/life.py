@@ -26,8 +26,8 @@ from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided, LeftOut
-from hl7auth.domain.process import Forbidden, Needed, Overtaken
+from hl7auth.domain.deciding import Contact, Decided, LeftOut
+from hl7auth.domain.process import Forbidden, Needed, Overtaken, Process
 from hl7auth.store.desk_figures import yearly_figures
 from hl7auth.store.processes import Stored
 from hl7auth.store.tokens import READ, WRITE, Caller
@@ -59,12 +59,21 @@ class Denial(Shape):
     fatal: Fatal | None = None
 
 
+class Called(Shape):
+    """Whom the requester is to call (AUT-25 and AUT-27)."""
+
+    name: Word
+    phone: Word
+
+
 class Pending(Shape):
-    """Why a request pends, and the day on which somebody looks again."""
+    """Why a request pends, and the day on which somebody looks again. With a `contact` the decision is 'contact
+    payer'."""
 
     code: Free = ""
     reason: Annotated[Said, Field(min_length=1)]
     follow_up: Day = None
+    contact: Called | None = None
 
 
 class LeftOutLine(Shape):
@@ -164,9 +173,12 @@ def tochange(state: Api, caller: Writer, key: Key, if_match: IfMatch = "") -> Re
 def pend(state: Api, caller: Writer, key: Key, body: Pending, if_match: IfMatch = "") -> Response:
     """The requester is told."""
     reason = Reason(body.code, body.reason)
-    return _done(
-        state, caller, key, lambda desk: desk.pend(key, caller.name, reason, body.follow_up or ""), if_match
-    ).response
+    contact = None if body.contact is None else Contact(body.contact.name, body.contact.phone)
+
+    def work(desk: Desk) -> Process:
+        return desk.pend(key, caller.name, reason, body.follow_up or "", contact)
+
+    return _done(state, caller, key, work, if_match).response
 
 
 @router.post("/requests/{key:path}/approve", summary="In Process to Approved", response_model=dict[str, Any])

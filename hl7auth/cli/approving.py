@@ -1,4 +1,4 @@
-"""What an approval says, of the words that a person gave to `decide approve`.
+"""What a decision says, of the words that a person gave to `decide approve` and `decide pend`.
 
 Imports errors, and inside the functions the domain.
 """
@@ -12,7 +12,7 @@ from hl7auth.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hl7auth.domain.deciding import Decided, LeftOut
+    from hl7auth.domain.deciding import Contact, Decided, LeftOut
 
 
 def approval(
@@ -52,6 +52,15 @@ def day(name: str, text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         raise UserError(f"{name}: '{text}' is no day; write it like 2026-03-01") from None
+
+
+def calling(name: str, phone: str) -> "Contact | None":
+    """Whom to call, None where nobody is named. Raises UserError for half of it."""
+    from hl7auth.domain.deciding import Contact
+
+    if bool(name.strip()) is not bool(phone.strip()):
+        raise UserError("say both whom to call and where: --contact and --phone")
+    return Contact(name.strip(), phone.strip()) if name.strip() else None
 
 
 def _left_out(text: str) -> "LeftOut":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hl7auth.cli.approving import approval, day
+from hl7auth.cli.approving import approval, calling, day
 from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, show, table, tree, who
 from hl7auth.errors import UserError
 
@@ -176,13 +176,17 @@ def deny(
 
 
 @app.command()
-def pend(
+def pend(  # noqa: PLR0913, PLR0917 - one argument for each option
     key: Key,
     reason: Why = "",
     code: Code = "",
     follow_up: Annotated[
         str, typer.Option("--follow-up", envvar="HL7AUTH_FOLLOW_UP", help="The day to look again, 2026-03-01.")
     ] = "",
+    contact: Annotated[
+        str, typer.Option("--contact", envvar="HL7AUTH_CONTACT", help="Who is to be called about it (AUT-25).")
+    ] = "",
+    phone: Annotated[str, typer.Option("--phone", envvar="HL7AUTH_PHONE", help="And where (AUT-27).")] = "",
     by: By = None,
     channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
@@ -193,8 +197,9 @@ def pend(
     if not reason.strip():
         raise UserError("say why it pends: --reason")
     day("--follow-up", follow_up)
+    called = calling(contact, phone)
     with _desk(database, channels) as desk:
-        _told(key, desk.pend(key, who(by), Reason(code, reason), follow_up))
+        _told(key, desk.pend(key, who(by), Reason(code, reason), follow_up, called))
 
 
 @app.command()

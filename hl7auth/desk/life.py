@@ -17,7 +17,7 @@ from hl7auth.desk.answering import asking, commit
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
-from hl7auth.domain.deciding import Decided, wrong_lines
+from hl7auth.domain.deciding import Contact, Decided, pending, wrong_lines
 from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
@@ -79,13 +79,15 @@ class Desk:
 
         return self._move(key, Event.SUBMIT, by, "", work)
 
-    def pend(self, key: str, by: str, reason: Reason, follow_up: str = "") -> Process:
-        """To Pended, with a reason and the day on which somebody looks again; the requester is told."""
+    def pend(self, key: str, by: str, reason: Reason, follow_up: str = "", contact: Contact | None = None) -> Process:
+        """To Pended, with a reason and the day on which somebody looks again; the requester is told, and asked to call
+        where there is a `contact`."""
+        code = reason.code or (str(Decision.CONTACT_PAYER).upper() if contact else "")
 
         def work(connection: Connection, process: Stored) -> None:
-            processes.pend(connection, process.id, reason.code, reason.text, follow_up, self._now())
+            processes.pend(connection, process.id, code, reason.text, follow_up, self._now())
 
-        return self._decide(key, Event.PEND, by, Decided(Decision.PENDED, reason=reason.text), work)
+        return self._decide(key, Event.PEND, by, pending(reason.text, contact), work)
 
     def resume(self, key: str, by: str) -> Process:
         """From Pended to In Process: its reasons are resolved."""

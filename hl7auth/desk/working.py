@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.deciding import Contact, Decided, pending
 from hl7auth.domain.process import Event, Forbidden, Missing, Overtaken, Process
 from hl7auth.domain.rule_condition import Facts
 from hl7auth.domain.rule_model import Callout, RulesFile
@@ -144,7 +144,8 @@ def _said(rules: RulesFile, seen: Stored, document: Document, ruled: Ruled, toda
     if ruled.verdict is Verdict.WAIT:
         return None
     if ruled.verdict is Verdict.PEND:
-        return Decided(Decision.PENDED, reason="; ".join(each.text for each in ruled.pends)[:_MOST_REASON])
+        contact = next((Contact(each.contact.name, each.contact.phone) for each in ruled.pends if each.contact), None)
+        return pending("; ".join(each.text for each in ruled.pends)[:_MOST_REASON], contact)
     if ruled.verdict is Verdict.DENY:
         return Decided(Decision.NOT_CERTIFIED, reason=ruled.fatal[0].text)
     number = "" if seen.auth_number else numbered(rules.number, seen.request_message_id, today)

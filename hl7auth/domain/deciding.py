@@ -43,6 +43,13 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class Contact(NamedTuple):
+    """Whom to call about a request that pends: AUT-25 and AUT-27, from the version on that has them."""
+
+    name: str
+    phone: str
+
+
 class Decided(NamedTuple):
     """What is said about a request. `quantity` is AUT-9, or AUT-18 where it has a `unit`; None grants what was asked.
     `number` and `assigner` are AUT-6, empty where no number is given; `reason` is AUT-17 and `comment` AUT-28.
@@ -59,6 +66,7 @@ class Decided(NamedTuple):
     comment: str = ""
     on: date | None = None
     left_out: tuple[LeftOut, ...] = ()
+    contact: Contact | None = None
 
 
 def wrong_lines(said: Decided, asked: Document) -> str:
@@ -75,6 +83,11 @@ def wrong_lines(said: Decided, asked: Document) -> str:
     if codes == left_out:
         return "every procedure is left out: that is a denial"
     return "" if all(each.reason.strip() for each in said.left_out) else "say why a procedure is left out"
+
+
+def pending(reason: str, contact: Contact | None) -> Decided:
+    """That a request pends, or that its payor is to be called about it."""
+    return Decided(Decision.CONTACT_PAYER if contact else Decision.PENDED, reason=reason, contact=contact)
 
 
 def decision_text(
@@ -195,6 +208,9 @@ def _values(asked: Values, said: Decided) -> Values:
         values["reason"] = said.reason
     if said.comment:
         values["comment"] = said.comment
+    if said.contact is not None:
+        called = {"source_text": said.contact.name, "source_date": values.get("process_date")}
+        values |= {**called, "source_phone": said.contact.phone}
     if said.decision in GRANTING:
         values |= _granted(asked, said)
     elif said.decision is Decision.NOT_CERTIFIED:

@@ -79,14 +79,22 @@ class Grant(Strict):
         return self
 
 
+class Called(Strict):
+    """Whom the requester is to call."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    phone: Annotated[str, Field(min_length=1, max_length=60)]
+
+
 class PendReason(Strict):
     """Why a request pends: the requester is told `text`. `reattach`: again, though it was resolved once before.
-    `follow_up_days` from today somebody looks again."""
+    `follow_up_days` from today somebody looks again. With a `contact` it is to call there ('contact payer')."""
 
     code: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
     text: Said
     reattach: bool = False
     follow_up_days: Annotated[int, Field(ge=0, le=3660)] | None = None
+    contact: Called | None = None
 
 
 class Callout(Strict):

@@ -64,6 +64,16 @@ def test_a_procedure_is_left_out_of_an_approval(desk: Desk) -> None:
     assert {each["procedure"]["code"]: each["status"] for each in lines} == {"PHY-KNEE": "approved", "BRACE": "denied"}
 
 
+def test_the_payor_is_to_be_called(desk: Desk) -> None:
+    desk.send(samples()[0])
+    move(desk, "submit")
+    body = {"reason": "a nurse decides", "contact": {"name": "Case desk", "phone": "555-0100"}}
+    answer = desk.ask("POST", f"/requests/{KEY}/pend", json=body)
+    assert (answer.status_code, answer.json()["decision"], answer.json()["x12"]) == (200, "contact_payer", "CT")
+    half = desk.ask("POST", f"/requests/{KEY}/pend", json=body | {"contact": {"name": "Case desk"}})
+    assert (half.status_code, half.json()["errors"][0]["path"]) == (400, "/contact/phone")
+
+
 _WITH_BODY = {"deny", "approve", "unfinalize", "cancel"}
 BODIES: Mapping[str, Any] = {
     "pend": {"reason": "papers", "code": "DOC"}, "approve": {"number": "FG-1"}, "deny": {"fatal": {"text": "no"}},

@@ -64,6 +64,7 @@ def test_a_procedure_is_left_out(tmp_path: Path) -> None:
         (("approve", KEY, "--partial", "--modified"), "two decisions"),
         (("approve", KEY, "--leave-out", "BRACE"), "say which procedure and why"),
         (("approve", KEY, "--modified", "--leave-out", "BRACE=no"), "two decisions"),
+        (("pend", KEY, "--reason", "a nurse decides", "--contact", "Case desk"), "--contact and --phone"),
         (("unfinalize", KEY), "AUT-IP-AUTI-015"),
         (("extend", KEY, "--days", "20", "--reason", "time"), "more than 14 days"),
         (("submit", "NOBODY"), "there is no authorization or request 'NOBODY'"),

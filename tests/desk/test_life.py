@@ -12,7 +12,7 @@ import pytest
 
 from hl7auth.desk.life import Desk, Forbidden, Missing, Reason, links
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided, LeftOut
+from hl7auth.domain.deciding import Contact, Decided, LeftOut
 from hl7auth.domain.process import Event, Process
 from hl7auth.flow.admission import Sender
 from hl7auth.flow.channel import Channel
@@ -223,6 +223,24 @@ def test_a_request_pends_with_a_reason_and_is_told_so(at: At) -> None:
     (reason,) = version["pends"]
     assert (reason["code"], reason["follow_up"], reason["resolved_at"]) == ("DOC", "2026-03-05", None)
     assert at.statuses() == {f"?{KEY}": "pended"}
+
+
+def test_the_payor_is_to_be_called(tmp_path: Path) -> None:
+    at = At(tmp_path)
+    at.store.send(ASKED.replace(b"|2.5.1", b"|2.9").replace(b"||||||12\r", b"||||||12|||||RP\r"))
+    at.desk.submit(KEY, "reviewer")
+    assert (
+        at.desk.pend(KEY, "reviewer", Reason("", "a nurse decides"), "", Contact("Case desk", "555-0100")) == "Pended"
+    )
+    aut = at.answers()[-1].first("AUT")
+    assert [aut.value(14, 1), aut.value(14, 4), aut.value(25), aut.value(27)] == ["CT", "CT", "Case desk", "555-0100"]
+    assert aut.value(26) == "20260301"
+    shown = at.desk.show(KEY)
+    assert (shown["decision"], shown["x12"], shown["versions"][0]["pends"][0]["code"]) == (
+        "contact_payer", "CT", "CONTACT_PAYER",
+    )  # fmt: skip
+    assert at.statuses() == {f"?{KEY}": "pended"}
+    at.store.close()
 
 
 def test_to_resume_resolves_the_reasons_and_to_change_keeps_them(at: At) -> None:

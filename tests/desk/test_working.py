@@ -103,6 +103,15 @@ def events(shown: Mapping[str, Any]) -> list[str]:
     return [each["event"] for each in shown["versions"][-1]["history"]]
 
 
+def test_a_rule_has_the_payor_called(made: Any) -> None:
+    called = "{code: CALL, text: a nurse decides, contact: {name: Case desk, phone: 555-0100}}"
+    at = made(f"rules: r\nnumber: FG-{{request}}\nsteps: [{{step: a, pend: [{{rule: call, pend: {called}}}]}}]\n")
+    at.store.send(ASKED)
+    assert at.rounds.round() == 1
+    assert (at.shown()["state"], at.shown()["decision"]) == ("Pended", "contact_payer")
+    assert at.shown()["versions"][0]["pends"][0]["code"] == "CALL"
+
+
 def test_a_request_is_pended_by_a_rule_and_approved_by_the_rules_once_that_is_resolved(made: Any) -> None:
     at = made(RULES)
     at.store.send(ASKED)
