@@ -1,6 +1,6 @@
 """Authorizations that are entered by hand, with the paper that says so, and requests to payors without a wire.
 
-Imports fastapi, pydantic, api, domain, flow and store.
+Imports fastapi, pydantic, api, desk, domain, flow and store.
 """
 
 import secrets
@@ -18,6 +18,7 @@ from hl7auth.api.record_shapes import Day, Free, GivenCode, Reference, Shape, Un
 from hl7auth.api.records import Failed, submit, units_of
 from hl7auth.api.security import may_enter, require
 from hl7auth.api.state import Api, State
+from hl7auth.desk.elsewhere import manual_save
 from hl7auth.domain.entered import DESK, Entered, EnteredLine, Head, answer, request
 from hl7auth.flow.intake import timestamp
 from hl7auth.store import audit, pages
@@ -87,7 +88,10 @@ def enter(state: Api, caller: Writer, body: Manual, response: Response) -> dict[
         values["authorized_units"] = units_of(body.units, body.unit)
     entered = Entered(body.authnumber, body.payor, body.payor, values, "", _lines(body), _patient(body), answers)
     head = _head(state)
-    return _entered(state, caller, (key, answer(entered, head), head), body.documents, response)
+    made = _entered(state, caller, (key, answer(entered, head), head), body.documents, response)
+    if not answers:  # the process of a request is another's, and takes note of its answer by itself
+        state.write(lambda connection: manual_save(connection, key, caller.name, state.now))
+    return made
 
 
 @router.post("/authorizations/request", status_code=201, summary="Ask a payor without a wire")

@@ -1,6 +1,6 @@
 """The desk: a request goes from entry to its decision, each step one transaction, as the table of moves says.
 
-Imports sqlalchemy, domain, flow, store and desk.answering.
+Imports sqlalchemy, domain, flow, store, desk.answering and desk.elsewhere.
 
 A request that nobody has touched has no row of its own and is in Entry. What was asked and granted is known from
 messages alone: a decision is one, and the process only remembers which.
@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.desk.answering import asking, commit
+from hl7auth.desk.elsewhere import answered, follow
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
@@ -300,6 +301,8 @@ class Desk:
             processes.change(connection, process, values | {"in_force": 0})
             step = (process.state, Event.CANCEL, Process.CANCELLED)
             processes.record(connection, process.id, step, self._now(), "hl7", "taken back by its requester")
+        elif (said := answered(connection, process)) is not None:
+            follow(connection, process, said)
         elif asked is not None and asked.id != process.request_message_id and status in UNDECIDED:
             if process.state not in OPEN:
                 again = Process.ENTRY if process.state is Process.CANCELLED else Process.CHANGED

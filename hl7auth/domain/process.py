@@ -67,6 +67,11 @@ MOVES = (
     Move(Process.DENIED, Event.UNFINALIZE, Process.CHANGED),
 )
 
+#: how a request comes to the desk: one that asks, and an authorization that is entered by hand with its paper
+BEGINNINGS = {"create": Process.ENTRY, "manual_save": Process.APPROVED}
+ANSWERED = "answered"
+"""What its payor does to an open request that the desk has not decided: it is then as the answer says."""
+
 _TARGETS = {(move.source, move.event): move.target for move in MOVES}
 
 OPEN = frozenset({Process.ENTRY, Process.IN_PROCESS, Process.PENDED, Process.CHANGED})

@@ -17,6 +17,8 @@ _COLUMNS = (
     "payor", "member", "request_message_id", "answer_message_id", "received_at", "expedited", "due_at", "extended_to",
     "decided_at", "row_version",
 )  # fmt: skip
+MANUAL = "manual"
+"""The source of what was entered by hand; all else comes by messages."""
 _ALL = ", ".join(_COLUMNS)
 _MADE = _COLUMNS[1:]
 #: the message that asked last: a request, and no answer that kept it open
@@ -78,9 +80,10 @@ def read_open(connection: Connection) -> list[Stored]:
 
 
 def read_decided(connection: Connection, start: int, end: int) -> list[Stored]:
-    """The versions that were decided from `start` to before `end`."""
-    sql = f"SELECT {_ALL} FROM process WHERE decided_at >= {{p}} AND decided_at < {{p}} ORDER BY decided_at, id"
-    return [_stored(row) for row in run(connection, sql, (start, end))]
+    """The versions that were decided from `start` to before `end`, without those that were entered by hand."""
+    sql = f"SELECT {_ALL} FROM process WHERE decided_at >= {{p}} AND decided_at < {{p}}"
+    sql += " AND source <> {p} ORDER BY decided_at, id"
+    return [_stored(row) for row in run(connection, sql, (start, end, MANUAL))]
 
 
 def read_denied_versions(connection: Connection) -> set[tuple[str, int]]:

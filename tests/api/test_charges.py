@@ -179,6 +179,23 @@ def test_manual_entry_is_active_and_its_document_in_the_audit_log(desk: Desk) ->
     assert again["type"] == "urn:hl7auth:exists"
 
 
+def test_what_was_entered_by_hand_is_approved_by_a_move_of_its_own_and_can_be_unfinalized(desk: Desk) -> None:
+    desk.post("/authorizations/manual", MANUAL)
+    at = "/requests/H1@STATE"
+    process = desk.get(f"{at}/process")
+    assert (process["state"], process["decision"], process["in_force"]) == ("Approved", "certified_total", True)
+    assert [each["event"] for each in process["versions"][0]["history"]] == ["manual_save"]
+    assert desk.get("/figures/2026")["all"]["standard"]["decided"] == 0
+    assert desk.ask("POST", f"{at}/unfinalize", json={"reason": "fewer"}).json()["state"] == "Changed"
+    assert desk.ask("POST", f"{at}/submit").json()["state"] == "In Process"
+    less = {"decision": "modified", "units": "3", "unit": "visits", "reason": "fewer"}
+    assert desk.ask("POST", f"{at}/approve", json=less).json()["state"] == "Approved"
+    assert desk.get("/authorizations/H1@STATE")["balance"]["approved"] == "3"
+    assert desk.ask("POST", f"{at}/cancel", json={}).json()["state"] == "Cancelled"
+    once_more = desk.post("/authorizations/manual", MANUAL)
+    assert (once_more["key"], desk.get(f"{at}/process")["version"]) == ("H1@STATE", 3)
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [

@@ -253,6 +253,28 @@ def test_to_resume_resolves_the_reasons_and_to_change_keeps_them(at: At) -> None
     assert all(each["resolved_at"] for each in at.desk.show(KEY)["versions"][0]["pends"])
 
 
+@pytest.mark.parametrize(
+    ("said", "state", "decision"),
+    [(b"|12|", "Approved", "certified_total"), (b"|0|", "Denied", "not_certified")],
+    ids=["granted", "refused"],
+)
+def test_a_request_that_its_payor_answered_by_itself_is_no_work_any_more(
+    at: At, said: bytes, state: str, decision: str
+) -> None:
+    at.desk.submit(KEY, "reviewer")
+    at.desk.pend(KEY, "reviewer", WHY)
+    assert [each["key"] for each in at.desk.work()] == [KEY]
+    at.store.send(samples()[1].replace(b"|12|12|", b"|12" + said))
+    assert at.desk.work() == []
+    shown = at.desk.show(KEY)
+    assert (shown["state"], shown["decision"]) == (state, decision)
+    last = shown["versions"][0]["history"][-1]
+    assert (last["from_state"], last["event"], last["to_state"]) == ("Pended", "answered", state)
+    assert shown["versions"][0]["pends"][0]["resolved_by"] == "hl7"
+    assert at.desk.unfinalize(KEY, "reviewer", "an appeal") is Process.CHANGED
+    assert at.desk.show(KEY)["state"] == "Changed"  # the answer is that of the version before
+
+
 @pytest.mark.parametrize("fatal", [None, Reason("0F", " ")])
 def test_a_denial_needs_a_fatal_message(at: At, fatal: Reason | None) -> None:
     at.state(Process.PENDED)
