@@ -14,7 +14,7 @@ from hl7auth.domain.process import Missing, Needed
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan
-from hl7auth.flow.relay import ANSWERED, DESK, OPEN, Deferred, Forwarded, Relay, Returned, Way
+from hl7auth.flow.relay import ANSWERED, DESK, OPEN, Deferred, Forwarded, Relay, Returned, Way, is_owed
 from hl7auth.flow.replies import CONNECTION, choose
 from hl7auth.flow.reply import APPLICATION, encoded, own_name, reply_to
 from hl7auth.flow.returning import own_exchange
@@ -99,7 +99,7 @@ def _sent(outcome: Outcome, asked: Plan, waiting: Forwarded | None) -> Outcome:
         deferred = Deferred(channel.full(chosen.to), channel.order_of(chosen.to), raw)
     if waiting is None:
         return outcome if deferred is None else outcome._replace(relay=Relay("rpa", chosen.to, deferred))
-    in_time = waiting.hold_until > outcome.plan.received_at
+    in_time = is_owed(waiting.hold_until, outcome.plan.received_at)
     way = None if deferred is None else Way((), deferred.destination, deferred.order)
     reply = _on_connection(outcome.plan.raw) if waiting.enhanced else outcome.plan.raw
     returned = Returned(waiting.message_id, ANSWERED, reply, in_time, None, way, 0)

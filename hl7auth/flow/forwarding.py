@@ -9,6 +9,7 @@ from hl7auth.domain.intent import Change, Intent, Known
 from hl7auth.flow.intake import Plan
 from hl7auth.flow.relay import (
     ANSWERED,
+    DESK,
     FAILED,
     OWN_EXCHANGE,
     REFUSED,
@@ -82,7 +83,8 @@ def waiting_still(plan: Plan, forward: Forwarded, reply: bytes | None) -> tuple[
     if forward.state in (ANSWERED, REFUSED) or (forward.state == FAILED and not _asks(plan, forward.destination)):
         return (None if plan.handshake.enhanced and has_way(forward.ways) else reply), None
     wanted = forward.within and forward.wanted != "NE"
-    hold = Hold(forward.message_id, forward.within, has_way(forward.ways)) if wanted else None
+    here = forward.destination == DESK
+    hold = Hold(forward.message_id, forward.within, has_way(forward.ways), here) if wanted else None
     again = forward.message_id if forward.state == FAILED else None
     return None, Relay("forward", CONNECTION, hold=hold, again=again)
 
@@ -123,7 +125,7 @@ def _held(plan: Plan, intent: Intent, now: Standing, chosen: Chosen, seconds: fl
     forwarding = Forwarding(
         plan.message_id, plan.channel.name, None, shake.application, shake.enhanced, found, seconds, late, None
     )
-    hold = Hold(plan.message_id, seconds, has_way(found))
+    hold = Hold(plan.message_id, seconds, has_way(found), here=True)
     return Relay("rpa", chosen.to, forward=forwarding, hold=hold)
 
 

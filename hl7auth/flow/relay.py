@@ -24,6 +24,16 @@ DESK = "desk"
 """Stands for a destination where nobody else is asked: a request waits for the decision of rules or a person here."""
 
 
+GRACE = 2_000_000
+"""Microseconds beyond `hold_until` in which an answer still belongs to the connection: who holds it may be a little
+late, and says so when it gives up. What is not taken by then goes by its way."""
+
+
+def is_owed(hold_until: int, now: int) -> bool:
+    """True while a connection may still take an answer; it goes to one place, never to both."""
+    return hold_until + GRACE > now
+
+
 class Deferred(NamedTuple):
     """An answer for a destination (`channel/name`), and what keeps its order there."""
 
@@ -80,11 +90,13 @@ class Forwarded(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """The connection waits so many seconds for the answer to that message, which may have another way as well."""
+    """The connection waits so many seconds for the answer to that message, which may have another way as well; `here`
+    it is made at this desk."""
 
     message_id: int
     seconds: float
     has_way: bool
+    here: bool = False
 
 
 class Returned(NamedTuple):

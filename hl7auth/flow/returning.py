@@ -23,6 +23,7 @@ from hl7auth.flow.relay import (
     Relay,
     Returned,
     Way,
+    is_owed,
 )
 from hl7auth.flow.reply import APPLICATION
 from hl7auth.wire.escapes import escape
@@ -95,7 +96,7 @@ def brought_back(plan: Plan, forward: Forwarded, changes: Sequence[Change], *, u
     if not due(forward.wanted, state == ANSWERED):
         reply = None
     way = _way(forward.ways, {change.record.status for change in changes})
-    owed = reply is not None and forward.hold_until > plan.received_at
+    owed = reply is not None and is_owed(forward.hold_until, plan.received_at)
     deferred = None
     if reply is not None and not owed and way is not None:
         deferred = Deferred(way.destination, way.order, own_exchange(reply))

@@ -32,15 +32,16 @@ Then = Callable[["bytes | None"], None]
 
 
 class Waiter:
-    """Who waits for the answer to a message, until when, what is done with it, and whether it could go elsewhere."""
+    """Who waits for the answer to a message, until when, and what is done with it."""
 
-    __slots__ = ("deadline", "has_way", "message_id", "then")
+    __slots__ = ("deadline", "has_way", "here", "message_id", "then")
 
-    def __init__(self, message_id: int, deadline: float, then: Then, *, has_way: bool) -> None:
-        self.message_id = message_id
+    def __init__(self, hold: Hold, deadline: float, then: Then) -> None:
+        self.message_id = hold.message_id
+        self.has_way = hold.has_way
+        self.here = hold.here
         self.deadline = deadline
         self.then = then
-        self.has_way = has_way
 
 
 class Awaited:
@@ -55,7 +56,7 @@ class Awaited:
 
     def wait(self, hold: Hold, then: Then) -> Waiter:
         """Calls `then` with the answer, or with what is said when the seconds are over."""
-        waiter = Waiter(hold.message_id, self._reactor.seconds() + hold.seconds, then, has_way=hold.has_way)
+        waiter = Waiter(hold, self._reactor.seconds() + hold.seconds, then)
         self._waiting.setdefault(hold.message_id, []).append(waiter)
         self._schedule(POLL_SECONDS)
         return waiter
@@ -139,8 +140,9 @@ class Awaited:
         for waiter in over:
             if waiter.message_id in words:  # else it was answered just now: the next look has it
                 self._waiting[waiter.message_id].remove(waiter)
-                log("answer.late", "an answer from elsewhere takes too long", level=logging.WARNING,
-                    message=waiter.message_id)  # fmt: skip
+                if not waiter.here:  # that people take their time is nothing to report
+                    log("answer.late", "an answer from elsewhere takes too long", level=logging.WARNING,
+                        message=waiter.message_id)  # fmt: skip
                 waiter.then(words[waiter.message_id])
         self._waiting = {number: waiters for number, waiters in self._waiting.items() if waiters}
 

@@ -10,14 +10,10 @@ import orjson
 from sqlalchemy import Connection
 
 from hl7auth.flow.outbox import Delivery, Kind
-from hl7auth.flow.relay import FAILED
+from hl7auth.flow.relay import FAILED, GRACE, is_owed
 from hl7auth.flow.returning import own_exchange
 from hl7auth.store.deliveries import write_deliveries
 from hl7auth.store.statement import run
-
-GRACE = 2_000_000
-"""Microseconds beyond `hold_until` before a reply that nobody took goes by its way: who holds a connection is told
-first, and may be a little late itself."""
 
 _MOST = 500
 _GIVEN_UP = (
@@ -75,7 +71,7 @@ def _fail(connection: Connection, message_id: int, now: int) -> None:
     sql = "SELECT failed, hold_until, way, lanes FROM forward WHERE message_id = {p}"
     row: Any = run(connection, sql, (message_id,)).one()
     failed, hold_until, way, keys = row
-    owed = failed is not None and hold_until > now
+    owed = failed is not None and is_owed(hold_until, now)
     run(
         connection, "UPDATE forward SET state = {p}, owed = {p} WHERE message_id = {p}", (FAILED, int(owed), message_id)
     )

@@ -174,7 +174,7 @@ def test_what_is_late_goes_by_its_way_as_an_exchange_of_its_own() -> None:
     asked = trial.send(request(VISIT, ASKED))
     assert asked.relay is not None
     assert asked.relay.hold == Hold(asked.plan.message_id, 5, True)
-    found = returned(trial.bring(answer(VISIT, granted("PA1"), to=str(asked.plan.message_id)), seconds=6))
+    found = returned(trial.bring(answer(VISIT, granted("PA1"), to=str(asked.plan.message_id)), seconds=8))
     assert not found.owed
     assert found.deferred is not None
     assert found.deferred.destination == "referral-intake/ehr"
@@ -191,6 +191,13 @@ def test_the_way_of_an_answer_may_be_that_of_its_status() -> None:
         found = returned(trial.bring(raw))
         assert found.deferred is not None
         assert found.deferred.destination == f"referral-intake/{where}"
+
+
+def test_what_is_late_by_a_moment_still_belongs_to_the_connection() -> None:
+    trial = Relay(on(to="ehr", forward={"within_seconds": 5}))
+    asked = trial.send(request(VISIT, ASKED))
+    found = returned(trial.bring(answer(VISIT, granted("PA1"), to=str(asked.plan.message_id)), seconds=6))
+    assert (found.owed, found.deferred) == (True, None)
 
 
 #: late, replies to, modes of the request: what is told on the connection
