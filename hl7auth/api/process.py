@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from hl7auth.api.app import create_app
 from hl7auth.api.state import Settings, State
+from hl7auth.api.wire import Wire
 from hl7auth.errors import UserError
 from hl7auth.flow.channel_folder import ChannelFolder
 from hl7auth.net.beside import LISTENS, hear
@@ -55,8 +56,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
     """A server for the application. Nothing of a request is logged: a path may hold the number of a patient."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, date_header=False,
-        timeout_graceful_shutdown=_GRACE, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
-        limit_concurrency=512,
+        timeout_graceful_shutdown=_GRACE, timeout_keep_alive=30, http=Wire,
     )  # fmt: skip
     return uvicorn.Server(config)
 
