@@ -31,7 +31,7 @@ from hl7auth.flow.decision import Outcome
 from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
 from hl7auth.steps_runner import StepProcess
-from hl7auth.store import audit
+from hl7auth.store import audit, operations
 from hl7auth.store.balances import Portion, read_portion, write_portion
 from hl7auth.store.journal import Journal
 
@@ -45,6 +45,9 @@ _MOST_LEFT = 0.005
 """Seconds that a file is left to the engine between two transactions."""
 _MOST_RULING = 8
 """Requests that rules decide here at a time: threads that wait for functions of people answer nobody else."""
+_KEPT_DAYS = 30
+"""How long an operation that has ended can be asked for, and its Idempotency-Key counts."""
+_FORGET_SECONDS = 3_600.0
 _FOLLOW_SECONDS = 0.25
 """How far the balances are behind while nobody asks."""
 
@@ -207,10 +210,20 @@ class State:
                 self._unsynced.close()
                 self._unsynced = None
 
+    def forget(self) -> None:
+        """Removes operations that ended long ago; what they asked for holds data of patients."""
+        before = self.now - _KEPT_DAYS * 86_400_000_000
+        while self.write(partial(operations.forget, before=before)) == operations.FORGOTTEN_AT_ONCE:
+            pass
+
     def _follow(self) -> None:
+        forgets_at = time.monotonic()
         while not self._stopping.wait(_FOLLOW_SECONDS):
             try:
                 self.follow()
+                if time.monotonic() >= forgets_at:
+                    forgets_at = time.monotonic() + _FORGET_SECONDS
+                    self.forget()
             except Exception:
                 log("api.late", "the balances could not follow yet", level=logging.WARNING, error=True)
 

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Row
 from hl7auth.domain.clock import iso_time
 from hl7auth.store.statement import run
 
+FORGOTTEN_AT_ONCE = 500
+
 
 class Stage(StrEnum):
     """Where an operation is."""
@@ -67,6 +69,12 @@ def end(connection: Connection, operation_id: str, stage: Stage, result: Mapping
     """Succeeded or Failed, with what came of it."""
     sql = "UPDATE operation SET state = {p}, result = {p}, finished_at = {p} WHERE id = {p}"
     run(connection, sql, (str(stage), json.dumps(result, ensure_ascii=False), now, operation_id))
+
+
+def forget(connection: Connection, before: int) -> int:
+    """Removes some hundreds of those that ended before a time, with what was asked; returns how many."""
+    old = "SELECT id FROM operation WHERE finished_at < {p} ORDER BY finished_at LIMIT {p}"
+    return run(connection, f"DELETE FROM operation WHERE id IN ({old})", (before, FORGOTTEN_AT_ONCE)).rowcount
 
 
 def open_ids(connection: Connection, kinds: str = "") -> list[str]:

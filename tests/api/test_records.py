@@ -389,3 +389,17 @@ def test_every_change_is_in_the_audit_log(desk: Desk) -> None:
     create(desk)
     (entry,) = [each for each in desk.audited("A100@UNKNOWN") if each["action"] == "authorization.create"]
     assert (entry["who"], entry["detail"]["status"]) == ("boss", "Succeeded")
+
+
+def test_an_operation_is_forgotten_long_after_its_end(desk: Desk) -> None:
+    key, day = {"Idempotency-Key": "once"}, 86_400_000_000
+    answer = desk.ask("POST", "/authorization", json=NEW, headers=key)
+    done, at = desk.ended(answer), answer.headers["operation-location"]
+    desk.time += 29 * day
+    desk.app.state.api.forget()
+    assert desk.get(at)["id"] == done["id"]
+    desk.time += 2 * day
+    desk.app.state.api.forget()
+    is_problem(desk.ask("GET", at), 404)
+    again = desk.ended(desk.ask("POST", "/authorization", json=NEW, headers=key))
+    assert (again["id"] != done["id"], again["result"]["created"]) == (True, False)
