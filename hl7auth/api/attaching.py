@@ -73,4 +73,4 @@ def _not_covered(key: str, refused: NotCovered) -> Problem:
 
 
 def _nothing(key: str) -> Problem:
-    return Problem(404, f"there is no authorization or request '{key}'", "missing")
+    return Problem(404, f"AUT-IP-AUTO-001: there is no authorization or request '{key}'", "missing")

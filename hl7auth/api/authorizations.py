@@ -124,15 +124,18 @@ def clocks_of(state: State) -> Any:
 
 def visible(connection: Connection, caller: Caller, key: str) -> str:
     """The key as stored. Raises Problem (404), also for what the caller may not see."""
-    stored, _ = find(connection, key)
+    try:
+        stored, _ = find(connection, key)
+    except UserError:
+        raise nothing(key) from None
     if not pages.may_see(connection, stored, caller.sees):
         raise nothing(key)
     return stored
 
 
 def nothing(key: str) -> Problem:
-    """404: also for what the caller may not see."""
-    return Problem(404, f"there is no authorization or request '{key}'", "missing")
+    """404, with the code that other systems have for it too: also for what the caller may not see."""
+    return Problem(404, f"AUT-IP-AUTO-001: there is no authorization or request '{key}'", "missing")
 
 
 def seen(state: State, caller: Caller, action: str, entries: list[dict[str, Any]]) -> None:

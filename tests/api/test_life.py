@@ -8,7 +8,7 @@ import pytest
 
 from hl7auth.flow.enrollment import Enrollment
 from hl7auth.store import processes
-from tests.api.desk import Desk, channel_with
+from tests.api.desk import Desk, channel_with, is_problem
 from tests.api.desk import desk as made
 from tests.store.stored import samples
 
@@ -199,7 +199,9 @@ def test_no_enrollment_data_and_keep_is_the_fatal_message_over_the_api_too(tmp_p
 def test_what_may_not_be_seen_is_not_there(desk: Desk, move: str) -> None:
     desk.send(samples()[0])
     other = desk.token("other", "clinical.authorization.write", payors=["ACME"])
-    assert desk.ask("POST", f"/requests/{KEY}/{move}", headers=other).status_code == 404
+    for key, who in ((KEY, other), ("NOBODY", None)):
+        found = is_problem(desk.ask("POST", f"/requests/{key}/{move}", **({"headers": who} if who else {})), 404)
+        assert found["detail"] == f"AUT-IP-AUTO-001: there is no authorization or request '{key}'"
     reader = desk.token("reader", "clinical.authorization.read")
     assert desk.ask("POST", f"/requests/{KEY}/{move}", headers=reader).status_code == 403
 
