@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hl7auth.desk.life import Desk, Reason
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.decided import Decided
 from hl7auth.domain.process import Process
 from hl7auth.flow.channel import load_channel
 from hl7auth.flow.channel_links import linked

@@ -26,7 +26,7 @@ from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Contact, Decided, LeftOut
+from hl7auth.domain.decided import Contact, Decided, LeftOut
 from hl7auth.domain.process import Forbidden, Needed, Overtaken, Process
 from hl7auth.store.desk_figures import yearly_figures
 from hl7auth.store.processes import Stored

@@ -149,6 +149,9 @@ def _asked_by(connection: Connection, caller: Caller, key: str) -> str:
     row = connection.exec_driver_sql(sql.replace("%s", mark), (stored,)).one()
     if not stored.startswith("?") or row.status not in ("requested", "pended"):
         raise Problem(409, f"'{key}' is no request that waits for an answer", "not-open")
+    if not stored.endswith(f"@{DESK}"):
+        text = f"'{key}' came from a partner, who is answered by a decision (POST /requests/KEY/approve)"
+        raise Problem(409, text, "decide-it")
     return str(row.control_id)
 
 

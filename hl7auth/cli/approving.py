@@ -12,7 +12,7 @@ from hl7auth.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hl7auth.domain.deciding import Contact, Decided, LeftOut
+    from hl7auth.domain.decided import Contact, Decided, LeftOut
 
 
 def approval(
@@ -28,7 +28,7 @@ def approval(
     """An approval under a number and its assigner, from the first of `days` until the second, of a quantity and its
     unit, without the procedures of `leave_out` (97140=why). Raises UserError."""
     from hl7auth.domain.crosswalk import Decision
-    from hl7auth.domain.deciding import Decided
+    from hl7auth.domain.decided import Decided
 
     left_out = tuple(_left_out(each) for each in leave_out)
     partial = partial or bool(left_out)
@@ -56,7 +56,7 @@ def day(name: str, text: str) -> date | None:
 
 def calling(name: str, phone: str) -> "Contact | None":
     """Whom to call, None where nobody is named. Raises UserError for half of it."""
-    from hl7auth.domain.deciding import Contact
+    from hl7auth.domain.decided import Contact
 
     if bool(name.strip()) is not bool(phone.strip()):
         raise UserError("say both whom to call and where: --contact and --phone")
@@ -64,7 +64,7 @@ def calling(name: str, phone: str) -> "Contact | None":
 
 
 def _left_out(text: str) -> "LeftOut":
-    from hl7auth.domain.deciding import LeftOut
+    from hl7auth.domain.decided import LeftOut
 
     code, _, reason = text.partition("=")
     if not code.strip() or not reason.strip():

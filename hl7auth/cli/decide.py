@@ -146,6 +146,7 @@ def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
         typer.Option(
             "--leave-out",
             metavar="CODE=REASON",
+            envvar="HL7AUTH_LEAVE_OUT",
             help="A procedure that is not granted, and why; may be repeated. Certified in part.",
         ),
     ] = None,

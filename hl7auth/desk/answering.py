@@ -3,14 +3,18 @@
 Imports sqlalchemy, domain, steps, flow, store and wire.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import CANCELLING, Decided, decision_text
+from hl7auth.domain.answer import last_field
+from hl7auth.domain.authorization import Claim
+from hl7auth.domain.crosswalk import GRANTING, Decision
+from hl7auth.domain.decided import Decided, came_out, wrong_days
+from hl7auth.domain.deciding import CANCELLING, decision_text
 from hl7auth.domain.own_words import Own
 from hl7auth.domain.process import Missing, Needed
+from hl7auth.domain.status import Status
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
 from hl7auth.flow.intake import Plan, plan
@@ -22,12 +26,16 @@ from hl7auth.steps.run import Shaped
 from hl7auth.store.bodies import read_bodies
 from hl7auth.store.forwards import read_forwards
 from hl7auth.store.journal import commit_within
-from hl7auth.store.processes import Stored, current_document
+from hl7auth.store.processes import Stored, current_document, is_undecided
+from hl7auth.wire.ack import reply_version
 from hl7auth.wire.message import parse
 from hl7auth.wire.rewrite import rewritten
 
 PEER = "desk/answer"
 """Where messages of the desk come from: like a destination, whose answers a channel takes whoever may send."""
+
+
+_UNITS = 18
 
 
 def asking(
@@ -56,9 +64,9 @@ def _own(asked: Plan, said: Decided) -> Own | None:
     if asked.dialect is None or name is None:
         return None
     own = Own(name, asked.dialect)
-    if not own.can_say(said.decision):
+    if unsaid := own.can_not_say(said):
         profile = asked.channel.file.profile_of(asked.message)
-        raise Needed(f"the profile '{profile}' has no code for '{said.decision}' (dialect.status.says)")
+        raise Needed(f"the profile '{profile}' has no code for '{unsaid}' (dialect.status.says)")
     return own
 
 
@@ -67,17 +75,45 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     assert asked.message is not None
     assert asked.intent is not None
     document = current_document(connection, process.key)
+    if said.decision in GRANTING and (wrong := wrong_days(said, document)):
+        raise Needed(wrong)
+    if said.unit and last_field(reply_version(asked.message.header)) < _UNITS:
+        text = f"version {asked.message.header.version} has no AUT-18 for a quantity with a unit"
+        raise Needed(f"{text}: grant a number of treatments, without one")
     reply, own = reply_to(asked, APPLICATION), _own(asked, said)
     if own is not None and own.dialect.own_numbers and said.assigner == process.payor:
         said = said._replace(assigner="")  # such a number is unique in its payor anyway
-    raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own))
+    others = _others(connection, process.key, asked.intent.claims)
+    raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
     waiting = _waiting(connection, process.request_message_id)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))
     if outcome.disposition is not Disposition.ACCEPTED:
         found = [f"{each.path}: {each.text}" for each in outcome.findings if each.severity == "error"]
         raise Needed("the channel refuses the decision as a message: " + ("; ".join(found[:3]) or outcome.disposition))
+    statuses = {change.record.key: change.record.status for change in outcome.changes}
+    own_status = statuses.get(process.key, Status.CANCELLED)
+    found_out = [own_status] if own_status != Status.CANCELLED else list(statuses.values())
+    if instead := came_out(said, found_out):
+        version = asked.message.header.version
+        text = f"in version {version} this says '{instead}' and not '{said.decision}'"
+        raise Needed(f"{text}: look at the quantities, the unit and the days")
     return outcome
+
+
+def _others(connection: Connection, key: str, claims: Sequence[Claim]) -> frozenset[int]:
+    """Where the AUTs of a request start that name another authorization, which nobody has decided either: each is
+    decided by itself."""
+    named = {claim.identifier.key for claim in claims if claim.identifier} - {key}
+    if not named or len(claims) == 1:
+        return frozenset()
+    apart = {each for each in named if is_undecided(connection, each)}
+    return frozenset(
+        aut.segment.start
+        for claim in claims
+        if claim.identifier and claim.identifier.key in apart
+        for aut in claim.auts
+    )
 
 
 def _waiting(connection: Connection, request_id: int) -> Forwarded | None:

@@ -24,11 +24,16 @@ _LAST = (
     "SELECT v.status, m.id, m.received_at, m.peer FROM authorization_version v JOIN message m ON m.id = v.message_id"
     " WHERE v.key = {p} AND v.current = 1"
 )
+_A_WEEK = 7 * 86_400_000_000
+"""As long as a request has by itself, for a version that follows."""
 _ENTERED = (
     "SELECT v.document, m.id, m.channel FROM authorization_version v JOIN message m ON m.id = v.message_id"
     " WHERE v.key = {p} AND v.current = 1 AND v.status = 'approved'"
 )
-_GRANTED = "SELECT document FROM authorization_version WHERE message_id = {p} AND key NOT LIKE {p} ORDER BY key"
+_GRANTED = (
+    "SELECT document FROM authorization_version WHERE message_id = {p} AND key NOT LIKE {p} AND status <> 'cancelled'"
+)
+_GRANTED += " ORDER BY key"
 
 
 class Answered(NamedTuple):
@@ -42,17 +47,26 @@ class Answered(NamedTuple):
 
 
 def answered(connection: Connection, process: Stored) -> Answered | None:
-    """What another than the desk has decided about an open request since its version began; None where nobody has."""
-    if process.state not in OPEN:
-        return None
+    """What another than the desk has decided about a request since its version began, or otherwise than the desk since
+    it was decided here; None where nobody has."""
     last = run(connection, _LAST, (process.key,)).first()
     decision = _DECISIONS.get(STATUSES[last.status]) if last is not None else None
-    if last is None or decision is None or last.peer == PEER or last.received_at <= process.received_at:
+    if last is None or decision is None or last.peer == PEER:
+        return None
+    since = process.received_at if process.decided_at is None else process.decided_at
+    is_same = process.state not in OPEN and CROSSWALK[decision].process is process.state
+    if last.received_at <= since or is_same or process.state is Process.CANCELLED:
         return None
     found = run(connection, _GRANTED, (last.id, "?%")).scalars().first()
     granted: dict[str, Any] = orjson.loads(found) if found else {}
     number, assigner = granted.get("identifier", ""), granted.get("assigner", "")
     return Answered(last.id, last.received_at, decision, number, assigner)
+
+
+def by_desk(connection: Connection, key: str) -> bool:
+    """Did the desk itself say what stands of it? A decision under another number ends the one that was named before."""
+    last = run(connection, _LAST, (key,)).first()
+    return last is not None and last.peer == PEER
 
 
 def follow(connection: Connection, process: Stored, said: Answered) -> None:
@@ -84,6 +98,6 @@ def manual_save(connection: Connection, key: str, by: str, now: int) -> None:
         0, key, last.version + 1 if last else 1, 1, 1, state, str(Decision.CERTIFIED_TOTAL),
         document.get("identifier", ""), document.get("assigner", ""), MANUAL, row.channel,
         (document.get("payor") or {}).get("code", ""), (document.get("patient") or {}).get("id", ""), row.id, row.id,
-        now, 0, now, None, now, 1,
+        now, 0, now + _A_WEEK, None, now, 1,
     ))  # fmt: skip
     processes.record(connection, new.id, ("", event, state), now, by, "")

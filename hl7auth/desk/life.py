@@ -14,11 +14,11 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.desk.answering import asking, commit
-from hl7auth.desk.elsewhere import answered, follow
+from hl7auth.desk.elsewhere import answered, by_desk, follow
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
-from hl7auth.domain.deciding import Contact, Decided, pending, wrong_lines
+from hl7auth.domain.decided import Contact, Decided, pending, wrong_lines
 from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
@@ -111,6 +111,8 @@ class Desk:
         def work(connection: Connection, process: Stored) -> None:
             if not (said.number or process.auth_number) and said.decision is not Decision.NOT_REQUIRED:
                 raise Needed("an approval needs the number of the authorization")
+            if said.number and not said.number.strip('" '):
+                raise Needed('the number of the authorization can not be "": that is HL7 for none')
             if processes.has_fatal(connection, process.id):
                 raise Needed("there is a fatal message, so that this can only be denied")
             if wrong := wrong_lines(said, current_document(connection, process.key)):
@@ -236,6 +238,8 @@ class Desk:
             if work is not None:
                 work(connection, process)
             said = self._filled(said, process)
+            if said.pends and processes.holds(connection, process.key):
+                said = said._replace(unnumbered=True)  # what was granted holds while more is asked
             asked = asking(connection, process, self._channels, self._now(), self._new_id)
             outcome = commit(connection, process, asked, said, self._new_id)
             values: dict[str, Any] = {
@@ -283,7 +287,7 @@ class Desk:
             raise Missing(f"'{shown_key(key)}' is no request that waits for a decision")
         document = orjson.loads(asked.document)
         new = Stored(
-            0, key, 1, 1, 0, Process.ENTRY, "", document.get("identifier", ""), document.get("assigner", ""), "hl7",
+            0, key, 1, 1, 0, Process.ENTRY, "", *processes.number_of(document), "hl7",
             asked.channel, _payor(document), document.get("patient", {}).get("id", ""), asked.id, None, running.since,
             int(running.expedited), running.due, None, None, 1,
         )  # fmt: skip
@@ -296,7 +300,7 @@ class Desk:
         asked = processes.who_asked(connection, process.key)
         status = current_document(connection, process.key).get("status")
         may_end = process.state is Process.IN_PROCESS or Event.CANCEL in allowed(process.state)
-        if status == Status.CANCELLED and may_end:
+        if status == Status.CANCELLED and may_end and not by_desk(connection, process.key):
             values = {"state": str(Process.CANCELLED), "decision": str(Decision.CANCELLED), "decided_at": self._now()}
             processes.change(connection, process, values | {"in_force": 0})
             step = (process.state, Event.CANCEL, Process.CANCELLED)
@@ -321,7 +325,7 @@ class Desk:
         new = process._replace(
             version=process.version + 1, is_last=1, in_force=0, state=after, decision="", answer_message_id=None,
             received_at=now, due_at=now + process.due_at - process.received_at, extended_to=None, decided_at=None,
-            row_version=1,
+            row_version=1, source="hl7",
         )  # fmt: skip
         new = processes.insert(connection, new)
         event = "create" if after is Process.ENTRY else Event.UNFINALIZE

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from hl7auth.desk.enrolling import Enrolling
 from hl7auth.desk.life import Desk
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Contact, Decided, pending
+from hl7auth.domain.decided import Contact, Decided, pending
 from hl7auth.domain.process import Event, Forbidden, Missing, Overtaken, Process
 from hl7auth.domain.rule_condition import Facts
 from hl7auth.domain.rule_model import Callout, RulesFile

@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hl7auth.domain.answer import Name
+from hl7auth.domain.authorization import procedure
 from hl7auth.domain.crosswalk import GRANTING, Decision
+from hl7auth.domain.decided import Decided
 from hl7auth.rules.dialect import Dialect
 from hl7auth.wire.delimiters import Delimiters
-from hl7auth.wire.escapes import escape, unescape
+from hl7auth.wire.escapes import escape
+from hl7auth.wire.message import Segment
 
 _BEFORE = {"MSA": frozenset({"MSA", "ERR", "AUT"}), "PR1": frozenset({"PR1", "OBX", "AUT"})}
 """What comes before such a segment, behind MSA and behind a procedure."""
@@ -22,10 +25,13 @@ class Own(NamedTuple):
     name: Name
     dialect: Dialect
 
-    def can_say(self, decision: Decision) -> bool:
-        """False where this partner has codes of its own, and none for this decision."""
+    def can_not_say(self, said: Decided) -> str:
+        """A decision of the whole or of a procedure that this partner has no code for, having codes of its own."""
         status = self.dialect.status
-        return status is None or decision is Decision.CANCELLED or status.written(str(decision)) is not None
+        if status is None or said.decision is Decision.CANCELLED:
+            return ""
+        of_lines = (Decision.CERTIFIED_TOTAL, Decision.NOT_CERTIFIED) if said.left_out else ()
+        return next((str(each) for each in (said.decision, *of_lines) if status.written(str(each)) is None), "")
 
 
 def in_own_words(
@@ -52,9 +58,8 @@ def in_own_words(
 
 
 def procedure_code(line: str, marks: Delimiters) -> str:
-    """PR1-3.1 of a PR1 that is text."""
-    fields = line.split(marks.field, 4)
-    return unescape(fields[3].partition(marks.component)[0], marks) if len(fields) > 3 else ""
+    """PR1-3.1 of a PR1 that is text, as documents have it."""
+    return str(procedure(Segment(line, marks)).get("code", ""))
 
 
 def _segments(dialect: Dialect, identifier: str, decided: tuple[Decision, str], marks: Delimiters) -> list[str]:

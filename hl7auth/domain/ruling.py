@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided, LeftOut
+from hl7auth.domain.decided import Decided, LeftOut
 from hl7auth.domain.rule_condition import Facts, compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, ProcessStep, RulesFile
 
@@ -173,15 +173,21 @@ def nothing_left(grant: Grant, asked: Mapping[str, Any]) -> str:
 
 
 def _codes(asked: Mapping[str, Any]) -> list[str]:
+    """The codes of the procedures, empty for one that has none, each once."""
     found = [str((line.get("procedure") or {}).get("code", "")) for line in asked.get("lines", ())]
-    return [code for code in dict.fromkeys(found) if code]
+    return list(dict.fromkeys(found))
+
+
+def _after(day: date, days: int) -> date:
+    """So many days later; the last day that there is for a partner who writes that for "without end"."""
+    return day + timedelta(days=min(days, (date.max - day).days))
 
 
 def granted(grant: Grant | None, number: str, document: Document, today: date) -> Decided:
     """What an approval says: from the day that was asked, or today on."""
     grant = grant or Grant()
     effective = _day_of(document, "effective_date") or today
-    expiration = effective + timedelta(days=grant.days - 1) if grant.days else _day_of(document, "expiration_date")
+    expiration = _after(effective, grant.days - 1) if grant.days else _day_of(document, "expiration_date")
     left_out = tuple(LeftOut(code, grant.leave_out[code]) for code in _codes(document) if code in grant.leave_out)
     decision = Decision.CERTIFIED_PARTIAL if left_out else Decision(grant.decision)
     return Decided(

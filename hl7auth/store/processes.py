@@ -104,6 +104,26 @@ def current_document(connection: Connection, key: str) -> dict[str, Any]:
     return found
 
 
+def is_undecided(connection: Connection, key: str) -> bool:
+    """Is that an authorization about which nobody has said anything yet?"""
+    sql = "SELECT 1 FROM authorization_version WHERE current = 1 AND key = {p} AND status IN ('requested', 'pended')"
+    return run(connection, sql, (key,)).first() is not None
+
+
+def holds(connection: Connection, key: str) -> bool:
+    """Is a version of it in force?"""
+    return run(connection, "SELECT 1 FROM process WHERE key = {p} AND in_force = 1 LIMIT 1", (key,)).first() is not None
+
+
+def number_of(document: Mapping[str, Any]) -> tuple[str, str]:
+    """The number that a request has or is about, and its assigner; empty for none, and for several."""
+    if document.get("identifier"):
+        return document["identifier"], document.get("assigner", "")
+    concerned = document.get("concerns", ())
+    number, _, assigner = concerned[0].partition("@") if len(concerned) == 1 else ("", "", "")
+    return number, assigner
+
+
 def current_documents(connection: Connection, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What stands of some hundreds of requests now, by their keys."""
     marks = ", ".join(["{p}"] * len(keys))

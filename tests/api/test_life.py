@@ -34,7 +34,7 @@ def test_a_request_from_entry_to_a_second_decision(desk: Desk) -> None:
     post("tochange")
     post("submit")
     assert post("approve", 400)["type"] == "urn:hl7auth:needed"
-    approved = post("approve", number="FG-1", effective="2026-05-01", expiration="2026-08-01", units="7.5", unit="HR")
+    approved = post("approve", number="FG-1", effective="2026-05-01", expiration="2026-08-01", units="12")
     assert (approved["state"], approved["number"], approved["in_force"]) == ("Approved", "FG-1", True)
     assert desk.get("/authorizations/FG-1@FERNGATE")["expiration_date"] == "2026-08-01"
     assert post("unfinalize", 400)["type"] == "urn:hl7auth:needed"

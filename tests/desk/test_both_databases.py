@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from hl7auth.desk.life import Desk, Forbidden, Missing, Reason
 from hl7auth.desk.process import Rounds
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Decided
+from hl7auth.domain.decided import Decided
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.enrollment import Call, Enrollment
 from hl7auth.flow.intake import plan

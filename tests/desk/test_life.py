@@ -12,7 +12,7 @@ import pytest
 
 from hl7auth.desk.life import Desk, Forbidden, Missing, Reason, links
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import Contact, Decided, LeftOut
+from hl7auth.domain.decided import Contact, Decided, LeftOut
 from hl7auth.domain.process import Event, Process
 from hl7auth.flow.admission import Sender
 from hl7auth.flow.channel import Channel

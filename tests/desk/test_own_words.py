@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from hl7auth.desk.life import Desk, Reason
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import LeftOut
+from hl7auth.domain.decided import LeftOut
 from hl7auth.domain.process import Needed, Process
 from hl7auth.flow.channel import load_channel
 from hl7auth.resources import shipped

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.deciding import LeftOut
+from hl7auth.domain.decided import LeftOut
 from hl7auth.domain.rule_condition import compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, RulesFile, load_rules
 from hl7auth.domain.ruling import Before, Ruled, Verdict, facts_of, follow_up, granted, numbered, rule
