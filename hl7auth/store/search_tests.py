@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_IDENTIFIERS = 2_000
 _SLACK = 3_600_000_000
 """Microseconds by which times may run against ids: clocks are set, and processes commit one after the other."""
+_MOST_VALUES = 150
+"""Values that begin alike, which are looked up one by one for each message."""
 _END = "\U0010ffff"
 _COLUMNS = {"MSH-3.1": "sender", "MSH-4.1": "facility", "MSH-10.1": "control_id", "MSH-12.1": "version"}
 _INDEXED_COLUMNS = ("sender", "control_id")
@@ -40,15 +42,17 @@ def tests_of(connection: Connection, query: "Query") -> list[Test]:
     """Everything that indexes can answer."""
     tests = [_column(name, value) for name, value in _columns(query) if value]
     tests += [_event(query.event)] if query.event else []
-    asked = ((AUTHORIZATION, query.authorization), (PATIENT, query.patient), (REFERRAL, query.referral))
-    tests += [_field(paths, value) for paths, value in asked if value]
-    tests += [_field((name,), value) for name, value in (("status", query.status), ("rule", query.rule)) if value]
     family, _, given = query.name.partition("^")
-    tests += [_field((path,), value) for path, value in (("PID-5.1", family), ("PID-5.2", given)) if value.strip()]
+    asked: tuple[tuple[Sequence[str], str], ...] = (
+        (AUTHORIZATION, query.authorization), (PATIENT, query.patient), (REFERRAL, query.referral),
+        (("status",), query.status), (("rule",), query.rule),
+        (("PID-5.1",), family.strip()), (("PID-5.2",), given.strip()),
+    )  # fmt: skip
+    tests += [_field(connection, paths, value) for paths, value in asked if value]
     for path, value in query.fields:
         place = str(read_place(path))
         if place in INDEXED:
-            tests.append(_field((place,), value))
+            tests.append(_field(connection, (place,), value))
         elif _in_column(place, value):
             tests.append(_column(_COLUMNS[place], value))
     tests += [_any_of(query.any_of)] if query.any_of else []
@@ -125,7 +129,7 @@ def _event(event: str) -> Test:
     return Test(f"SELECT id FROM message WHERE {where}", values, clause, values)
 
 
-def _field(paths: Sequence[str], asked: str) -> Test:
+def _field(connection: Connection, paths: Sequence[str], asked: str) -> Test:
     value = folded(asked.removesuffix("*"))
     if not value:
         raise UserError(f"there is nothing to look for in '{asked}'")
@@ -139,10 +143,30 @@ def _field(paths: Sequence[str], asked: str) -> Test:
     once = len(paths) == 1 and not asked.endswith("*")
     source = f"SELECT {'' if once else 'DISTINCT '}message_id AS id FROM message_field WHERE {where}"
     if asked.endswith("*"):
+        if (known := _beginning(connection, paths, value)) is not None:
+            # each is looked up for a message by itself: that takes as long however many have it
+            among = f"{fields} AND value IN ({', '.join(['{p}'] * len(known))})" if known else "1 = 0"
+            given = (*paths, *known) if known else ()
+            exists = f"EXISTS (SELECT 1 FROM message_field WHERE {among} AND message_id = m.id)"
+            return Test(source, values, exists, given, in_order=False)
         # gathered once: to look through all that begins so for each message takes the longer the more there is of it
         within = f"m.id IN (SELECT message_id FROM message_field WHERE {where})"
         return Test(source, values, within, values, in_order=False)
     return Test(source, values, f"EXISTS (SELECT 1 FROM message_field WHERE {where} AND message_id = m.id)", values)
+
+
+def _beginning(connection: Connection, paths: Sequence[str], begin: str) -> list[str] | None:
+    """The different values that begin so, each found by one look into the index; None for too many to look up."""
+    found: set[str] = set()
+    sql = "SELECT min(value) FROM message_field WHERE field = {p} AND value >= {p} AND value < {p}"
+    for path in paths:
+        value: str | None = run(connection, sql, (path, begin, begin + _END)).scalar()
+        while value is not None:
+            found.add(value)
+            if len(found) > _MOST_VALUES:
+                return None
+            value = run(connection, sql.replace(">=", ">"), (path, value, begin + _END)).scalar()
+    return sorted(found)
 
 
 def _any_of(asked: Sequence[str]) -> Test:

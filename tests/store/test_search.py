@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.search import run
 from hl7auth.errors import UserError
+from hl7auth.store import search_tests
 from hl7auth.store.database import open_database, upgrade
 from hl7auth.store.indexing import index_all, mark
 from hl7auth.store.journal import Journal
@@ -70,6 +71,17 @@ def test_messages_are_found_by_what_was_indexed_with_them(store: Store) -> None:
     assert control_ids(store, Query(name="Vandermeer^joost")) == ["C2"]
     assert control_ids(store, Query(name="sørensen")) == ["C1", "C1"]
     assert control_ids(store, Query(name="sø*", patient="A1")) == ["C1", "C1"]
+    assert control_ids(store, Query(name="van*^j*", event="RQA")) == ["C2"]
+    assert control_ids(store, Query(name="nobody*", event="RQA")) == []
+
+
+def test_a_beginning_that_many_values_have_finds_what_one_of_few_finds(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Query(patient="a*", event="RQA")
+    few = control_ids(store, asked)
+    monkeypatch.setattr(search_tests, "_MOST_VALUES", 2)  # A1, A2 and A3 are too many then
+    assert control_ids(store, asked) == few == ["C1", "C3", "C2", "C1"]
     assert control_ids(store, Query(authorization="PA3")) == ["C3"]
     assert control_ids(store, Query(event="RPA")) == ["P1"]
     assert control_ids(store, Query(event="RPA^I08", sender="NOBODY")) == []
