@@ -21,8 +21,8 @@ _DECISIONS = {
     Status.MODIFIED: Decision.MODIFIED, Status.DENIED: Decision.NOT_CERTIFIED,
 }  # fmt: skip
 _LAST = (
-    "SELECT v.status, m.id, m.received_at, m.peer FROM authorization_version v JOIN message m ON m.id = v.message_id"
-    " WHERE v.key = {p} AND v.current = 1"
+    "SELECT v.status, m.id, m.received_at, m.peer, m.message_type FROM authorization_version v"
+    " JOIN message m ON m.id = v.message_id WHERE v.key = {p} AND v.current = 1"
 )
 _A_WEEK = 7 * 86_400_000_000
 """As long as a request has by itself, for a version that follows."""
@@ -63,10 +63,13 @@ def answered(connection: Connection, process: Stored) -> Answered | None:
     return Answered(last.id, last.received_at, decision, number, assigner)
 
 
-def by_desk(connection: Connection, key: str) -> bool:
-    """Did the desk itself say what stands of it? A decision under another number ends the one that was named before."""
+def taken_back(connection: Connection, key: str) -> str:
+    """Who has cancelled it by a message, in words; empty for the desk itself, whose decision under another number ends
+    the one that was named before."""
     last = run(connection, _LAST, (key,)).first()
-    return last is not None and last.peer == PEER
+    if last is None or last.peer == PEER:
+        return ""
+    return f"taken back by its {'payor' if last.message_type in ('RPA', 'RRI') else 'requester'}"
 
 
 def follow(connection: Connection, process: Stored, said: Answered) -> None:

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.desk.answering import asking, commit
-from hl7auth.desk.elsewhere import answered, by_desk, follow
+from hl7auth.desk.elsewhere import answered, follow, taken_back
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
@@ -265,7 +265,8 @@ class Desk:
     def _filled(self, said: Decided, process: Stored) -> Decided:
         day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._now())).date()
         number = said.number or process.auth_number
-        assigner = said.assigner or (process.assigner if not said.number else process.payor)
+        is_known = said.number in ("", process.auth_number) and process.assigner
+        assigner = said.assigner or (process.assigner if is_known else process.payor)
         return said._replace(number=number, assigner=assigner if number else "", on=day)
 
     def _process(self, connection: Connection, key: str, by: str) -> Stored:
@@ -300,11 +301,12 @@ class Desk:
         asked = processes.who_asked(connection, process.key)
         status = current_document(connection, process.key).get("status")
         may_end = process.state is Process.IN_PROCESS or Event.CANCEL in allowed(process.state)
-        if status == Status.CANCELLED and may_end and not by_desk(connection, process.key):
+        back = taken_back(connection, process.key) if status == Status.CANCELLED and may_end else ""
+        if back:
             values = {"state": str(Process.CANCELLED), "decision": str(Decision.CANCELLED), "decided_at": self._now()}
             processes.change(connection, process, values | {"in_force": 0})
             step = (process.state, Event.CANCEL, Process.CANCELLED)
-            processes.record(connection, process.id, step, self._now(), "hl7", "taken back by its requester")
+            processes.record(connection, process.id, step, self._now(), "hl7", back)
         elif (said := answered(connection, process)) is not None:
             follow(connection, process, said)
         elif asked is not None and asked.id != process.request_message_id and status in UNDECIDED:

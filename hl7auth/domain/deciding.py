@@ -137,7 +137,9 @@ def _new(said: Decided, body: Body) -> str:
     places = (asked, *asked.get("lines", ()))
     sent_to: Document = next((each for each in places if each.get("payor")), {})
     kind = next((each["referral_type"] for each in places if each.get("referral_type")), None)
-    values: Values = {key: sent_to[key] for key in _SENT_TO if sent_to.get(key)} or _insurer(body.request)
+    # a request that has no AUT at all asks for what the one before asked for
+    keys = _SENT_TO if body.own else (*_SENT_TO, _ASKED)
+    values: Values = {key: sent_to[key] for key in keys if sent_to.get(key)} or _insurer(body.request)
     return _written(values | ({"referral_type": kind} if kind else {}), "", said, body)
 
 

@@ -17,7 +17,8 @@ POLICY = (
     "A request counts in the year (UTC) in which it was decided; one that was un-finalized counts for each decision.",
     "Approved are certified in total, in part and modified, and 'no action required'; in part and modified are shown "
     "apart as well.",
-    "What was entered by hand is not counted; what the payor answered by itself counts as if decided here.",
+    "What was entered by hand is not counted; what the payor answered by itself counts "
+    "where it was work of the desk by then.",
     "Cancelled requests are shown apart and are in no rate.",
     "Approved after appeal is a request that was denied, un-finalized, and approved then.",
     "Extended and approved is an approval of a request whose time was extended.",

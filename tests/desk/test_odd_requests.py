@@ -190,3 +190,29 @@ def test_one_line_that_is_asked_for_by_itself_is_granted_by_itself(at: At) -> No
     at.desk.submit(key, "reviewer")
     at.desk.approve(key, "reviewer", IN_FULL)
     assert sorted(_codes(at)) == ["BRACE", "PHY-KNEE"]
+
+
+def test_a_change_that_says_nothing_of_units_keeps_those_that_were_asked(at: At) -> None:
+    _approved(at, ASKED)
+    more = b"\r".join(line for line in ASKED.split(b"\r") if not line.startswith((b"AUT", b"PR1", b"OB")))
+    more = more.replace(b"CH-0001", b"CH-0002").replace(b"^I08^RQA_I08", b"^I09^RQA_I08")
+    at.store.time += HOUR
+    (outcome,) = at.store.send(more)
+    assert outcome.disposition == "accepted", outcome.findings
+    at.desk.submit(KEY, "reviewer")
+    at.desk.approve(KEY, "reviewer", IN_FULL)
+    (line,) = at.documents("FG-1@FERNGATE")[0]["lines"]
+    assert (at.documents("FG-1@FERNGATE")[0] | line)["authorized_treatments"] == {"quantity": "12"}
+
+
+def test_who_takes_it_back_is_told_and_a_number_keeps_its_assigner(at: At) -> None:
+    _approved(at, ASKED, IN_FULL._replace(assigner="OTHER"))
+    at.desk.unfinalize(KEY, "reviewer", "an appeal")
+    at.desk.submit(KEY, "reviewer")
+    at.desk.approve(KEY, "reviewer", IN_FULL)
+    assert at.statuses() == {"FG-1@OTHER": "approved", f"?{KEY}": "approved"}
+    at.store.time += HOUR
+    back = samples()[1].replace(b"RPA^I08^RPA_I08", b"RPA^I11^RPA_I08").replace(b"FG-77120^FERNGATE", b"FG-1^OTHER")
+    at.store.send(back)
+    shown = at.desk.show(KEY)
+    assert (shown["state"], shown["versions"][-1]["history"][-1]["reason"]) == ("Cancelled", "taken back by its payor")
