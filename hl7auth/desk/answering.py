@@ -84,6 +84,10 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     if own is not None and own.dialect.own_numbers and said.assigner == process.payor:
         said = said._replace(assigner="")  # such a number is unique in its payor anyway
     others = _others(connection, process.key, asked.intent.claims)
+    auts = {aut.segment.start for claim in asked.intent.claims for aut in claim.auts} - others
+    if said.quantity is not None and len(auts) > 1:
+        text = f"the request has {len(auts)} AUTs, and this quantity would be granted by each of them"
+        raise Needed(f"{text}: grant what was asked, or leave procedures out")
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
     waiting = _waiting(connection, process.request_message_id)

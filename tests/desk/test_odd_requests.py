@@ -88,6 +88,12 @@ def test_a_number_alone_approves_from_the_day_of_the_decision_on(at: At) -> None
     assert at.documents("FG-1@FERNGATE")[0]["effective_date"] == "2026-03-01"
 
 
+def test_a_quantity_is_not_granted_by_several_auts_at_once(at: At) -> None:
+    with pytest.raises(Missing, match="2 AUTs, and this quantity would be granted by each"):
+        _approved(at, TWO, IN_FULL._replace(decision=Decision.CERTIFIED_PARTIAL, quantity=Decimal(5)))
+    assert at.answers() == []
+
+
 def test_units_that_a_version_can_not_say_are_in_no_approval(at: At) -> None:
     said = IN_FULL._replace(effective=None, expiration=None, quantity=Decimal("7.5"), unit="HR")
     with pytest.raises(Missing, match="unit"):
