@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="how long messages are taken in, for each case")
     parser.add_argument("--connections", type=int, default=64, help="senders, and keys")
     parser.add_argument("--postgres", help="the URL of a database of PostgreSQL instead of a new file of SQLite")
+    parser.add_argument("--workers", type=int, default=1, help="processes that take in; the parent of several sends")
     given = parser.parse_args()
     with ExitStack() as stack:
         healthy = f"tcp:127.0.0.1:{stack.enter_context(_peer())}"
@@ -66,7 +67,9 @@ def main() -> int:
         found: dict[str, Case] = {}
         for name, (order, destinations) in cases.items():
             rate = found["no destination"].taken / 2 if name == HALF else None
-            case = found[name] = measure(order, destinations, given.seconds, given.connections, rate, given.postgres)
+            case = found[name] = measure(
+                order, destinations, given.seconds, given.connections, rate, given.postgres, given.workers
+            )
             share = f"{case.sent / case.taken:.2f}" if destinations else "-"
             print(f"{name:24}{case.taken:>10,.0f}{case.sent:>11,.0f}{share:>7}{case.drained:>11,.0f}", flush=True)
     return judged(found)
@@ -91,12 +94,13 @@ def measure(
     connections: int,
     rate: float | None = None,
     database: str | None = None,
+    workers: int = 1,
 ) -> Case:
     """One engine, loaded for so long; then until all is sent. On a new file, unless a database is named."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hl7auth-forwarding-")))
         url = database or f"sqlite:///{folder / 'engine.db'}"
-        port = stack.enter_context(_engine(folder, url, order, destinations))
+        port = stack.enter_context(_engine(folder, url, order, destinations, workers))
         store = open_database(url)
         stack.callback(store.dispose)
         before = _sent(store)
@@ -127,7 +131,7 @@ def _until_drained(store: Engine, wanted: int) -> int:
 
 
 @contextmanager
-def _engine(folder: Path, database: str, order: str, destinations: dict[str, str]) -> Iterator[int]:
+def _engine(folder: Path, database: str, order: str, destinations: dict[str, str], workers: int) -> Iterator[int]:
     """An engine with the shipped channel and these destinations; gives its port."""
     text = (shipped("channels") / "referral-intake.yaml").read_text(encoding="utf-8").replace("tcp:2575:", "tcp:0:")
     lines = [f"order_by: {order}"] + ["destinations:"] * bool(destinations)
@@ -135,6 +139,7 @@ def _engine(folder: Path, database: str, order: str, destinations: dict[str, str
     (folder / "channels").mkdir()
     (folder / "channels" / "referral-intake.yaml").write_text(text + "\n".join([*lines, ""]), encoding="utf-8")
     command = ["-m", "hl7auth", "serve", "--channels", "channels", "--database", database]
+    command += ["--workers", str(workers)] if workers > 1 else []
     with _process(folder, command, ":", 1) as port:
         yield port
 
