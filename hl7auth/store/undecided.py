@@ -19,9 +19,9 @@ MOST = 100
 
 #: spelled as the partial index spells it; what is Changed by a person is that person's until it is submitted
 _NEW = (
-    "SELECT v.key, v.message_id FROM authorization_version v JOIN message m ON m.id = v.message_id"
-    " WHERE v.current = 1 AND v.status IN ('requested', 'pended') AND v.message_id >= {{p}} AND v.key >= '?'"
-    " AND v.key < '@' AND m.message_type NOT IN ('RPA', 'RRI') AND m.channel IN ({marks})"
+    "SELECT v.key, v.message_id FROM authorization_version v CROSS JOIN message m"
+    " WHERE m.id = v.message_id AND v.current = 1 AND v.status IN ('requested', 'pended') AND v.message_id >= {{p}}"
+    " AND m.message_type NOT IN ('RPA', 'RRI') AND m.channel IN ({marks})"
     " AND NOT EXISTS (SELECT 1 FROM process p WHERE p.key = v.key AND p.is_last = 1 AND (p.state IN"
     " ('In Process', 'Pended') OR (p.state = 'Changed' AND 'hl7' <> (SELECT h.by FROM process_history h WHERE"
     " h.process_id = p.id ORDER BY h.id DESC LIMIT 1))))"

@@ -103,6 +103,14 @@ def events(shown: Mapping[str, Any]) -> list[str]:
     return [each["event"] for each in shown["versions"][-1]["history"]]
 
 
+def test_a_request_under_a_number_of_its_own_is_decided_by_rules_too(made: Any) -> None:
+    at = made(APPROVES)
+    at.store.send(ASKED.replace(b"||||||12\r", b"||||X1||12\r"))
+    assert at.rounds.round() == 1
+    assert at.desk.show("X1@FERNGATE")["state"] == "Approved"
+    assert at.rounds.round() == 0
+
+
 def test_a_rule_has_the_payor_called(made: Any) -> None:
     called = "{code: CALL, text: a nurse decides, contact: {name: Case desk, phone: 555-0100}}"
     at = made(f"rules: r\nnumber: FG-{{request}}\nsteps: [{{step: a, pend: [{{rule: call, pend: {called}}}]}}]\n")
