@@ -26,7 +26,7 @@ from hl7auth.api.security import require
 from hl7auth.api.state import Api, State
 from hl7auth.desk.life import Desk, Reason, links, revision
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.decided import Contact, Decided, LeftOut
+from hl7auth.domain.decided import Contact, Decided, LeftOut, LineQuantity
 from hl7auth.domain.process import Forbidden, Needed, Overtaken, Process
 from hl7auth.store.desk_figures import yearly_figures
 from hl7auth.store.processes import Stored
@@ -83,9 +83,17 @@ class LeftOutLine(Shape):
     reason: Word
 
 
+class LineUnits(Shape):
+    """How many units of a procedure are granted."""
+
+    code: Word
+    units: Units
+
+
 class Approval(Shape):
-    """What is granted: without units, what was asked. `unit` makes the units AUT-18. With procedures left out, it is
-    certified in part."""
+    """What is granted: without units, what was asked. `unit` makes the units AUT-18. `lines` are units of single
+    procedures, in place of `units`: fewer than was asked is certified in part, more is modified. With procedures left
+    out, it is certified in part."""
 
     decision: Literal["certified_total", "certified_partial", "modified", "not_required"] = "certified_total"
     number: Free = ""
@@ -96,6 +104,7 @@ class Approval(Shape):
     unit: Free = ""
     reason: Said = ""
     left_out: Annotated[list[LeftOutLine], Field(max_length=200)] = []
+    lines: Annotated[list[LineUnits], Field(max_length=200)] = []
 
 
 class Extension(Shape):
@@ -192,8 +201,10 @@ def approve(state: Api, caller: Writer, key: Key, body: Approval, if_match: IfMa
     if body.left_out and decision is Decision.CERTIFIED_TOTAL:
         decision = Decision.CERTIFIED_PARTIAL
     left_out = tuple(LeftOut(each.code, each.reason) for each in body.left_out)
+    by_line = tuple(LineQuantity(each.code, each.units) for each in body.lines)
     said = Decided(
-        decision, body.number, body.assigner, first, last, units, body.unit, body.reason, left_out=left_out
+        decision, body.number, body.assigner, first, last, units, body.unit, body.reason, left_out=left_out,
+        by_line=by_line,
     )  # fmt: skip
     return _done(state, caller, key, lambda desk: desk.approve(key, caller.name, said), if_match).response
 

@@ -12,25 +12,27 @@ from hl7auth.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hl7auth.domain.decided import Contact, Decided, LeftOut
+    from hl7auth.domain.decided import Contact, Decided, LeftOut, LineQuantity
 
 
 def approval(
     given: tuple[str, str],
     days: tuple[str, str],
-    granted: tuple[str, str],
+    granted: "tuple[Sequence[str], str]",
     reason: str,
     leave_out: "Sequence[str]",
     *,
     partial: bool,
     modified: bool,
 ) -> "Decided":
-    """An approval under a number and its assigner, from the first of `days` until the second, of a quantity and its
-    unit, without the procedures of `leave_out` (97140=why). Raises UserError."""
+    """An approval under a number and its assigner, from the first of `days` until the second, of what is `granted`
+    (a quantity, or those of procedures: 97140=8) and its unit, without the procedures of `leave_out` (97140=why).
+    Raises UserError."""
     from hl7auth.domain.crosswalk import Decision
     from hl7auth.domain.decided import Decided
 
     left_out = tuple(_left_out(each) for each in leave_out)
+    of_all, by_line = _quantities(granted[0])
     partial = partial or bool(left_out)
     if partial and modified:
         raise UserError("--partial and --modified are two decisions: say one")
@@ -40,7 +42,7 @@ def approval(
         raise UserError("--until is before --from")
     return Decided(
         Decision.CERTIFIED_PARTIAL if partial else decision, *given, effective, expiration,
-        _number(granted[0]), granted[1], reason, left_out=left_out,
+        of_all, granted[1], reason, left_out=left_out, by_line=by_line,
     )  # fmt: skip
 
 
@@ -72,9 +74,19 @@ def _left_out(text: str) -> "LeftOut":
     return LeftOut(code.strip(), reason.strip())
 
 
-def _number(text: str) -> Decimal | None:
-    if not text:
-        return None
+def _quantities(given: "Sequence[str]") -> "tuple[Decimal | None, tuple[LineQuantity, ...]]":
+    """One for all, or one for each procedure that is named."""
+    from hl7auth.domain.decided import LineQuantity
+
+    named = [each.rpartition("=") for each in given if each]
+    by_line = tuple(LineQuantity(code.strip(), _number(text)) for code, mark, text in named if mark)
+    of_all = [_number(text) for _, mark, text in named if not mark]
+    if len(of_all) > 1 or (of_all and by_line):
+        raise UserError("--quantity: say one for all, or one for each procedure, as 97140=8")
+    return (of_all[0] if of_all else None), by_line
+
+
+def _number(text: str) -> Decimal:
     try:
         found = Decimal(text)
     except InvalidOperation:

@@ -132,8 +132,14 @@ def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
     ] = "",
     expiration: Annotated[str, typer.Option("--until", envvar="HL7AUTH_UNTIL", help="Last day (AUT-5).")] = "",
     quantity: Annotated[
-        str, typer.Option("--quantity", envvar="HL7AUTH_QUANTITY", help="AUT-9; as asked if left out.")
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            "--quantity",
+            metavar="[CODE=]N",
+            envvar="HL7AUTH_QUANTITY",
+            help="AUT-9, or that of one procedure, which may be repeated; as asked if left out.",
+        ),
+    ] = None,
     unit: Annotated[
         str, typer.Option("--unit", envvar="HL7AUTH_UNIT", help="Unit of the quantity, which is AUT-18 then.")
     ] = "",
@@ -157,7 +163,7 @@ def approve(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """In Process to Approved, and the answer goes out."""
     said = approval(
-        (number, assigner), (effective, expiration), (quantity, unit), reason, leave_out or [], partial=partial,
+        (number, assigner), (effective, expiration), (quantity or [], unit), reason, leave_out or [], partial=partial,
         modified=modified,
     )  # fmt: skip
     with _desk(database, channels) as desk:

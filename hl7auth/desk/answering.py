@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from hl7auth.domain.answer import last_field
 from hl7auth.domain.authorization import Claim
 from hl7auth.domain.crosswalk import GRANTING, Decision
-from hl7auth.domain.decided import Decided, came_out, wrong_days
+from hl7auth.domain.decided import Decided, came_out, wrong_days, wrong_lines
 from hl7auth.domain.deciding import CANCELLING, decision_text
 from hl7auth.domain.own_words import Own
 from hl7auth.domain.process import Missing, Needed
@@ -75,7 +75,7 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     assert asked.message is not None
     assert asked.intent is not None
     document = current_document(connection, process.key)
-    if said.decision in GRANTING and (wrong := wrong_days(said, document)):
+    if said.decision in GRANTING and (wrong := wrong_lines(said, document) or wrong_days(said, document)):
         raise Needed(wrong)
     if said.unit and last_field(reply_version(asked.message.header)) < _UNITS:
         text = f"version {asked.message.header.version} has no AUT-18 for a quantity with a unit"
@@ -87,7 +87,7 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     auts = {aut.segment.start for claim in asked.intent.claims for aut in claim.auts} - others
     if said.quantity is not None and len(auts) > 1:
         text = f"the request has {len(auts)} AUTs, and this quantity would be granted by each of them"
-        raise Needed(f"{text}: grant what was asked, or leave procedures out")
+        raise Needed(f"{text}: say one for each procedure, or grant what was asked")
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
     waiting = _waiting(connection, process.request_message_id)

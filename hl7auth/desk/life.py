@@ -18,7 +18,7 @@ from hl7auth.desk.elsewhere import answered, follow, taken_back
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
-from hl7auth.domain.decided import Contact, Decided, pending, wrong_lines
+from hl7auth.domain.decided import Contact, Decided, pending, weighed
 from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
 from hl7auth.domain.status import UNDECIDED, Status
@@ -115,8 +115,6 @@ class Desk:
                 raise Needed('the number of the authorization can not be "": that is HL7 for none')
             if processes.has_fatal(connection, process.id):
                 raise Needed("there is a fatal message, so that this can only be denied")
-            if wrong := wrong_lines(said, current_document(connection, process.key)):
-                raise Needed(wrong)
 
         return self._decide(key, Event.APPROVE, by, said, work)
 
@@ -237,7 +235,7 @@ class Desk:
             after = moved(process.state, event)
             if work is not None:
                 work(connection, process)
-            said = self._filled(said, process)
+            said = weighed(self._filled(said, process), current_document(connection, process.key))
             if said.pends and processes.holds(connection, process.key):
                 said = said._replace(unnumbered=True)  # what was granted holds while more is asked
             asked = asking(connection, process, self._channels, self._now(), self._new_id)

@@ -92,8 +92,8 @@ def _echoed(request: Message, body: Body, said: Decided, allowed: frozenset[str]
         if segment.name not in _BEFORE_AUT:
             lines, missing = [*lines, *missing], []
         if segment.name == "PR1":
-            of_line = _of_line(said, procedure(segment).get("code", ""))
-            missing = _unasked(of_line, body)
+            code = procedure(segment).get("code", "")
+            of_line, missing = said.of_line(code), _unasked(said, code, body)
         names.append(segment.name)
         if segment.name == "AUT":
             missing = []
@@ -112,22 +112,12 @@ def _stored(body: Body, said: Decided) -> list[str]:
     lines: list[str] = []
     for line in body.stored_procedures():
         if line.startswith("PR1"):
-            lines += [line, *_unasked(_of_line(said, procedure_code(line, body.marks)), body)]
+            lines += [line, *_unasked(said, procedure_code(line, body.marks), body)]
     return lines
 
 
-def _of_line(said: Decided, code: str) -> Decided:
-    """What is said about one procedure, where lines are decided differently: in total, or not at all."""
-    if not said.left_out:
-        return said
-    for each in said.left_out:
-        if each.code == code:
-            return said._replace(decision=Decision.NOT_CERTIFIED, reason=each.reason, left_out=())
-    return said._replace(decision=Decision.CERTIFIED_TOTAL, left_out=())
-
-
 def _decided(said: Decided, code: str) -> tuple[Decision, str]:
-    of_line = _of_line(said, code) if code else said
+    of_line = said.of_line(code) if code else said
     return of_line.decision, of_line.reason
 
 
@@ -154,9 +144,11 @@ def _insurer(request: Message) -> Values:
     return {"payor": {"code": code} | ({"text": name} if name else {})}
 
 
-def _unasked(said: Decided, body: Body) -> list[str]:
-    """An AUT for a procedure that had none of its own, and is not what is said of all."""
-    return [_new(said, body)] if said.decision is Decision.NOT_CERTIFIED else []
+def _unasked(said: Decided, code: str, body: Body) -> list[str]:
+    """An AUT for a procedure that had none of its own, and of which not the same is said as of all."""
+    of_line = said.of_line(code)
+    is_apart = of_line.decision is Decision.NOT_CERTIFIED or code in {each.code for each in said.by_line}
+    return [_new(of_line, body)] if is_apart else []
 
 
 def _segment(segment: Segment, body: Body, said: Decided) -> str:
@@ -209,10 +201,13 @@ def _granted(asked: Values, said: Decided) -> Values:
         values["effective_date"] = effective.isoformat()
     if said.expiration is not None:
         values["expiration_date"] = said.expiration.isoformat()
-    if said.quantity is not None:
+    quantity = said.quantity
+    if quantity is None and _ASKED in asked:
+        quantity = said.together
+    if quantity is not None:
         key, other = ("authorized_units", "authorized_treatments")[:: 1 if said.unit else -1]
         values[other] = None
-        values[key] = {"quantity": format(said.quantity, "f")} | ({"unit": said.unit} if said.unit else {})
+        values[key] = {"quantity": format(quantity, "f")} | ({"unit": said.unit} if said.unit else {})
     elif said.decision is Decision.CERTIFIED_TOTAL and _ASKED in asked:
         values["authorized_treatments"] = asked[_ASKED]
     elif (asked.get("authorized_treatments") or {}).get("quantity", "1").strip("0.") == "":

@@ -31,7 +31,9 @@ class Own(NamedTuple):
         if status is None or said.decision is Decision.CANCELLED:
             return ""
         of_lines = (Decision.CERTIFIED_TOTAL, Decision.NOT_CERTIFIED) if said.left_out else ()
-        return next((str(each) for each in (said.decision, *of_lines) if status.written(str(each)) is None), "")
+        apart = (each.decision for each in said.by_line)
+        found = (said.decision, *of_lines, *apart)
+        return next((str(each) for each in found if status.written(str(each)) is None), "")
 
 
 def in_own_words(

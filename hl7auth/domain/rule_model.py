@@ -39,6 +39,7 @@ Condition = Annotated[Text, AfterValidator(_condition)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 Said = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Code = Annotated[str, Field(max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Quantity = Annotated[Decimal, Field(gt=0, max_digits=18)]
 
 
 class Message(Strict):
@@ -59,10 +60,12 @@ class Why(Strict):
 class Grant(Strict):
     """What is granted: what was asked, or `quantity` (AUT-9; with a `unit` AUT-18), from the day that was asked or
     today on, for so many `days` or until the day that was asked. `leave_out` names procedures that are not granted, and
-    why not: those of them that are asked for make it an approval in part."""
+    why not: those of them that are asked for make it an approval in part. `quantities` are those of single procedures,
+    in place of one for all, where they are asked for: fewer than was asked is an approval in part, more is modified."""
 
     decision: Literal["certified_total", "certified_partial", "modified", "not_required"] = "certified_total"
-    quantity: Annotated[Decimal, Field(gt=0, max_digits=18)] | None = None
+    quantity: Quantity | None = None
+    quantities: Annotated[dict[Code, Quantity], Field(max_length=200)] = {}
     unit: Code = ""
     days: Annotated[int, Field(ge=1, le=3660)] | None = None
     reason: Annotated[str, Field(max_length=200)] = ""
@@ -70,11 +73,17 @@ class Grant(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.decision == "certified_partial" and self.quantity is None:
+        if self.quantity is not None and self.quantities:
+            raise ValueError("say one quantity for all, or quantities of single procedures")
+        if self.decision == "not_required" and self.quantities:
+            raise ValueError("what needs no authorization is granted in no quantity")
+        if both := sorted(set(self.quantities) & set(self.leave_out)):
+            raise ValueError(f"the procedure '{both[0]}' is left out: no quantity of it is granted")
+        if self.decision == "certified_partial" and self.quantity is None and not self.quantities:
             raise ValueError("certified_partial needs a quantity")
         if self.leave_out and self.decision != "certified_total":
             raise ValueError("leave_out makes it certified_partial by itself, where procedures of it are asked for")
-        if self.unit and self.quantity is None:
+        if self.unit and self.quantity is None and not self.quantities:
             raise ValueError("a unit needs a quantity")
         return self
 

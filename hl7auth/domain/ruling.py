@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.decided import Decided, LeftOut
+from hl7auth.domain.decided import Decided, LeftOut, LineQuantity
 from hl7auth.domain.rule_condition import Facts, compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, ProcessStep, RulesFile
 
@@ -188,11 +188,13 @@ def granted(grant: Grant | None, number: str, document: Document, today: date) -
     grant = grant or Grant()
     effective = _day_of(document, "effective_date") or today
     expiration = _after(effective, grant.days - 1) if grant.days else _day_of(document, "expiration_date")
-    left_out = tuple(LeftOut(code, grant.leave_out[code]) for code in _codes(document) if code in grant.leave_out)
+    codes = _codes(document)
+    left_out = tuple(LeftOut(code, grant.leave_out[code]) for code in codes if code in grant.leave_out)
+    by_line = tuple(LineQuantity(code, grant.quantities[code]) for code in codes if code in grant.quantities)
     decision = Decision.CERTIFIED_PARTIAL if left_out else Decision(grant.decision)
     return Decided(
         decision, number, effective=effective, expiration=expiration, quantity=grant.quantity, unit=grant.unit,
-        reason=grant.reason, left_out=left_out,
+        reason=grant.reason, left_out=left_out, by_line=by_line,
     )  # fmt: skip
 
 

@@ -64,6 +64,23 @@ def test_a_procedure_is_left_out_of_an_approval(desk: Desk) -> None:
     assert {each["procedure"]["code"]: each["status"] for each in lines} == {"PHY-KNEE": "approved", "BRACE": "denied"}
 
 
+def test_units_are_granted_by_procedure(desk: Desk) -> None:
+    desk.send(samples()[0].replace(b"OBR|1", b"PR1|2||BRACE^Brace of the knee^L||20260105\rOBR|1"))
+    move(desk, "submit")
+
+    def approve(status: int, *lines: dict[str, Any]) -> Any:
+        answer = desk.ask("POST", f"/requests/{KEY}/approve", json={"number": "FG-1", "lines": list(lines)})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    assert "no procedure 'KNEE'" in approve(400, {"code": "KNEE", "units": 1})["detail"]
+    assert approve(400, {"code": "BRACE", "units": 0})["errors"][0]["path"] == "/lines/0/units"
+    said = approve(200, {"code": "PHY-KNEE", "units": "8"}, {"code": "BRACE", "units": 1})
+    assert said["decision"] == "certified_partial"
+    lines = desk.get("/authorizations/FG-1@FERNGATE")["lines"]
+    assert [each["authorized_treatments"]["quantity"] for each in lines] == ["8", "1"]
+
+
 def test_the_payor_is_to_be_called(desk: Desk) -> None:
     desk.send(samples()[0])
     move(desk, "submit")

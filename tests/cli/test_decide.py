@@ -52,6 +52,20 @@ def test_a_procedure_is_left_out(tmp_path: Path) -> None:
     assert {each["procedure"]["code"]: each["status"] for each in lines} == {"PHY-KNEE": "approved", "BRACE": "denied"}
 
 
+def test_procedures_have_quantities_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path, migrate=True)
+    store.send(samples()[0].replace(b"OBR|1", b"PR1|2||BRACE^Brace of the knee^L||20260105\rOBR|1"))
+    store.close()
+    run("decide", "submit", KEY, database=store.url)
+    words = ("approve", KEY, "--number", "FG-1", "--quantity", "PHY-KNEE=8", "--quantity", "BRACE=1")
+    assert run("decide", *words, database=store.url).code == 0
+    lines = run("authorization", "show", "FG-1@FERNGATE", "--format", "json", database=store.url).document["lines"]
+    assert [each["authorized_treatments"]["quantity"] for each in lines] == ["8", "1"]
+    assert (
+        run("decide", "show", KEY, "--format", "json", database=store.url).document["decision"] == "certified_partial"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -61,6 +75,8 @@ def test_a_procedure_is_left_out(tmp_path: Path) -> None:
         (("approve", KEY, "--from", "tomorrow"), "'tomorrow' is no day"),
         (("approve", KEY, "--from", "2026-03-02", "--until", "2026-03-01"), "--until is before --from"),
         (("approve", KEY, "--quantity", "NaN"), "no number above 0"),
+        (("approve", KEY, "--quantity", "97110=some"), "no number above 0"),
+        (("approve", KEY, "--quantity", "3", "--quantity", "97110=3"), "one for all, or one for each"),
         (("approve", KEY, "--partial", "--modified"), "two decisions"),
         (("approve", KEY, "--leave-out", "BRACE"), "say which procedure and why"),
         (("approve", KEY, "--modified", "--leave-out", "BRACE=no"), "two decisions"),

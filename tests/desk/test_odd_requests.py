@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.decided import LeftOut
+from hl7auth.domain.decided import LeftOut, LineQuantity
 from hl7auth.domain.process import Missing, Process
 from tests.desk.test_life import ASKED, IN_FULL, KEY, PLAIN, TWO, WHY, At
 from tests.desk.test_own_words import _ZQA, NETWORK, YES
@@ -92,6 +92,94 @@ def test_a_quantity_is_not_granted_by_several_auts_at_once(at: At) -> None:
     with pytest.raises(Missing, match="2 AUTs, and this quantity would be granted by each"):
         _approved(at, TWO, IN_FULL._replace(decision=Decision.CERTIFIED_PARTIAL, quantity=Decimal(5)))
     assert at.answers() == []
+
+
+def _each(**said: Any) -> Any:
+    by_line = tuple(LineQuantity(code, Decimal(quantity)) for code, quantity in said.pop("lines").items())
+    return IN_FULL._replace(by_line=by_line, **said)
+
+
+V28 = TWO.replace(b"|2.5.1", b"|2.8").replace(b"||||||12\r", b"||||||12|||||RP\r")
+PLAIN_28 = PLAIN.replace(b"|2.5.1", b"|2.8").replace(b"||||||12\r", b"||||||12|||||RP\r")
+
+
+@pytest.mark.parametrize("raw", [TWO, V28], ids=["2.5.1", "2.8"])
+@pytest.mark.parametrize(
+    ("lines", "decision", "statuses"),
+    [
+        ({"PHY-KNEE": "8", "BRACE": "1"}, "certified_partial", ["partially_approved", "approved"]),
+        ({"PHY-KNEE": "8"}, "certified_partial", ["partially_approved", "approved"]),
+        ({"PHY-KNEE": "12", "BRACE": "1"}, "certified_total", ["approved", "approved"]),
+    ],
+)
+def test_each_procedure_can_be_granted_its_own_quantity(
+    at: At, raw: bytes, lines: dict[str, str], decision: str, statuses: list[str]
+) -> None:
+    _approved(at, raw, _each(lines=lines))
+    (document,) = at.documents("FG-1@FERNGATE")
+    granted = [each["authorized_treatments"]["quantity"] for each in document["lines"]]
+    assert granted == [lines.get("PHY-KNEE"), "1"]
+    assert [each["status"] for each in document["lines"]] == statuses
+    assert at.desk.show(KEY)["decision"] == decision
+    assert document["status"] == ("approved" if decision == "certified_total" else "partially_approved")
+
+
+def test_more_than_was_asked_of_a_procedure_is_a_modification(at: At) -> None:
+    _approved(at, V28, _each(lines={"PHY-KNEE": "15"}))
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert [each["status"] for each in document["lines"]] == ["modified", "approved"]
+    assert (document["status"], at.desk.show(KEY)["decision"]) == ("modified", "modified")
+
+
+def test_a_procedure_without_an_aut_of_its_own_gets_one_with_its_quantity(at: At) -> None:
+    _approved(at, PLAIN_28, _each(lines={"PHY-KNEE": "12", "BRACE": "2"}))
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert [each["authorized_treatments"]["quantity"] for each in document["lines"]] == ["12", "2"]
+    assert document["status"] == "approved"
+
+
+def test_quantities_go_with_procedures_that_are_left_out(at: At) -> None:
+    out = (LeftOut("BRACE", "not covered"),)
+    _approved(at, V28, _each(lines={"PHY-KNEE": "8"}, left_out=out, decision=Decision.CERTIFIED_PARTIAL))
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert [each["status"] for each in document["lines"]] == ["partially_approved", "denied"]
+    assert document["lines"][0]["authorized_treatments"] == {"quantity": "8"}
+
+
+def test_the_aut_above_the_procedures_says_what_they_are_together(at: At) -> None:
+    above = b"\rAUT|FG-SILVER^Ferngate Silver^L|FERNGATE||||||13|||||RP\rPRD|RP"
+    raw = V28.replace(b"\rPRD|RP", above, 1)
+    _approved(at, raw, _each(lines={"PHY-KNEE": "8"}))
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert (document["authorized_treatments"], document["status"]) == ({"quantity": "9"}, "partially_approved")
+
+
+def test_units_of_each_procedure_are_in_its_aut_18(at: At) -> None:
+    _approved(at, V28, _each(lines={"PHY-KNEE": "32", "BRACE": "1"}, unit="15M", decision=Decision.MODIFIED))
+    (document,) = at.documents("FG-1@FERNGATE")
+    assert document["lines"][0]["authorized_units"]["quantity"] == "32"
+    assert "authorized_treatments" not in document["lines"][0]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"lines": {"97110": "1"}}, "no procedure '97110' .*BRACE, PHY-KNEE"),
+        ({"lines": {"BRACE": "1"}, "quantity": Decimal(2)}, "one quantity for all, or one for each"),
+        ({"lines": {"BRACE": "0"}}, "above 0"),
+        ({"lines": {"BRACE": "1"}, "decision": Decision.NOT_REQUIRED}, "in no quantity"),
+        ({"lines": {"BRACE": "1"}, "left_out": (LeftOut("BRACE", "no"),)}, "is left out"),
+    ],
+)
+def test_quantities_that_can_not_be_meant_are_told(at: At, said: dict[str, Any], why: str) -> None:
+    with pytest.raises(Missing, match=why):
+        _approved(at, TWO, _each(**said))
+    assert (at.answers(), at.desk.show(KEY)["state"]) == ([], "In Process")
+
+
+def test_of_a_procedure_that_is_asked_for_twice_somebody_has_to_say_which(at: At) -> None:
+    with pytest.raises(Missing, match="'PHY-KNEE' 2 times"):
+        _approved(at, TWO.replace(b"BRACE^Brace of the knee", b"PHY-KNEE^Knee"), _each(lines={"PHY-KNEE": "3"}))
 
 
 def test_units_that_a_version_can_not_say_are_in_no_approval(at: At) -> None:

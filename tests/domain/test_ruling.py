@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hl7auth.domain.crosswalk import Decision
-from hl7auth.domain.decided import LeftOut
+from hl7auth.domain.decided import LeftOut, LineQuantity
 from hl7auth.domain.rule_condition import compiled
 from hl7auth.domain.rule_model import Callout, Grant, Message, PendReason, RulesFile, load_rules
 from hl7auth.domain.ruling import Before, Ruled, Verdict, facts_of, follow_up, granted, numbered, rule
@@ -200,6 +200,12 @@ def test_procedures_of_the_request_are_left_out_of_an_approval() -> None:
     assert (other.decision, other.left_out) == (Decision.CERTIFIED_TOTAL, ())
 
 
+def test_procedures_of_the_request_are_granted_their_own_quantities() -> None:
+    grant = Grant(quantities={"97140": Decimal(8), "97150": Decimal(2)})
+    said = granted(grant, "N1", DOCUMENT, TODAY)
+    assert said.by_line == (LineQuantity("97140", Decimal(8)),)
+
+
 def test_an_approval_that_leaves_everything_out_is_a_denial() -> None:
     all_of_it = {"rule": "none", "approve": {"leave_out": {"97110": "not covered", "97140": "experimental"}}}
     found = ruled({"validation": [all_of_it]})
@@ -227,6 +233,12 @@ HEAD = "rules: r\nnumber: N{request}\nsteps:\n  - step: a\n"
         (f"{HEAD}    validation: [{{rule: x, deny: {{text: t}}, approve: {{}}}}]", "one outcome: say, approve or deny"),
         (f"{HEAD}    validation: [{{rule: x}}]", "one outcome: say, approve or deny"),
         (f"{HEAD}    pends: []", "did you mean 'pend'?"),
+        (f"{HEAD}    validation: [{{rule: x, approve: {{quantity: 1, quantities: {{A: 1}}}}}}]",
+            "one quantity for all"),
+        (f"{HEAD}    validation: [{{rule: x, approve: {{leave_out: {{A: n}}, quantities: {{A: 1}}}}}}]",
+            "'A' is left out"),
+        (f"{HEAD}    validation: [{{rule: x, approve: {{decision: not_required, quantities: {{A: 1}}}}}}]",
+            "in no quan"),
         (f"{HEAD}  - step: a", "two steps are named 'a'"),
         (f"{HEAD}    pend:\n      - &x {{rule: x, pend: {{code: A, text: t}}}}\n      - *x", "aliases"),
         (f"{HEAD}    pend:\n{'      - {rule: x, pend: {code: A, text: t}}' + chr(10)}"
