@@ -26,7 +26,7 @@ from hl7auth.steps.run import Shaped
 from hl7auth.store.bodies import read_bodies
 from hl7auth.store.forwards import read_forwards
 from hl7auth.store.journal import commit_within
-from hl7auth.store.processes import Stored, current_document, is_undecided
+from hl7auth.store.processes import Stored, current_document, granted_document, is_undecided
 from hl7auth.wire.ack import reply_version
 from hl7auth.wire.message import parse
 from hl7auth.wire.rewrite import rewritten
@@ -83,6 +83,8 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     reply, own = reply_to(asked, APPLICATION), _own(asked, said)
     if own is not None and own.dialect.own_numbers and said.assigner == process.payor:
         said = said._replace(assigner="")  # such a number is unique in its payor anyway
+    if said.decision is Decision.CANCELLED and process.auth_number:
+        said = said._replace(ends=granted_document(connection, process))
     others = _others(connection, process.key, asked.intent.claims)
     auts = {aut.segment.start for claim in asked.intent.claims for aut in claim.auts} - others
     if said.quantity is not None and len(auts) > 1:

@@ -51,7 +51,8 @@ class Decided(NamedTuple):
     procedures says of them all, where that is known.
     `number` and `assigner` are AUT-6, empty where no number is given; `reason` is AUT-17 and `comment` AUT-28.
     With procedures `left_out` it is certified in part: as a whole A2, and by its lines A1 and A3. What is `unnumbered`
-    has no AUT-6, whatever the request has: it is about no authorization that stands."""
+    has no AUT-6, whatever the request has: it is about no authorization that stands. `ends` is the authorization that
+    a cancellation ends: its days and quantities stay on record."""
 
     decision: Decision
     number: str = ""
@@ -68,6 +69,7 @@ class Decided(NamedTuple):
     unnumbered: bool = False
     by_line: tuple[LineQuantity, ...] = ()
     together: Decimal | None = None
+    ends: Document | None = None
 
     def of_line(self, code: str) -> "Decided":
         """What is said about one procedure: all of it, where procedures are decided differently, save what is said of

@@ -147,8 +147,18 @@ def _insurer(request: Message) -> Values:
 def _unasked(said: Decided, code: str, body: Body) -> list[str]:
     """An AUT for a procedure that had none of its own, and of which not the same is said as of all."""
     of_line = said.of_line(code)
+    if held := _ended(said, code):
+        return [_written(held, "", said, body)]
     is_apart = of_line.decision is Decision.NOT_CERTIFIED or code in {each.code for each in said.by_line}
     return [_new(of_line, body)] if is_apart else []
+
+
+def _ended(said: Decided, code: str) -> Values | None:
+    """What was granted of a procedure by itself, and is ended by a cancellation; None where nothing was."""
+    if said.ends is None or not code:
+        return None
+    lines = [line for line in said.ends.get("lines", ()) if "payor" in line]
+    return next((line for line in lines if (line.get("procedure") or {}).get("code", "") == code), None)
 
 
 def _segment(segment: Segment, body: Body, said: Decided) -> str:
@@ -157,7 +167,9 @@ def _segment(segment: Segment, body: Body, said: Decided) -> str:
     _, aut = body.own.get(segment.start, (None, None)) if segment.name == "AUT" else (None, None)
     if aut is None:
         return segment.text
-    text = _written(aut.stated, aut.raw_identifier, said, body)
+    _, code = body.places.get(segment.start, (0, None))
+    held = said.ends if code is None else _ended(said, code)
+    text = _written(held or aut.stated, aut.raw_identifier, said, body)
     if aut.action not in _EACH_BY_ITSELF or said.decision not in GRANTING:
         return text
     # what was asked of this line alone is granted to it alone: all others of the set stay as they are

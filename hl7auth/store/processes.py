@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import Connection, Row
 
+from hl7auth.domain.authorization import joined_key
 from hl7auth.domain.process import Event, Overtaken, Process
 from hl7auth.store.statement import run
 
@@ -101,6 +102,15 @@ def current_document(connection: Connection, key: str) -> dict[str, Any]:
     """What stands of the request now, in the shape of documents."""
     sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
     found: dict[str, Any] = orjson.loads(run(connection, sql, (key,)).scalar_one())
+    return found
+
+
+def granted_document(connection: Connection, process: Stored) -> dict[str, Any] | None:
+    """What stands of the authorization that a request was given, under its number; None where there is none."""
+    sql = "SELECT document FROM authorization_version WHERE key = {p} AND current = 1"
+    key = joined_key(process.auth_number, process.assigner)
+    text = run(connection, sql, (key,)).scalar()
+    found: dict[str, Any] | None = orjson.loads(text) if text else None
     return found
 
 

@@ -182,6 +182,31 @@ def test_of_a_procedure_that_is_asked_for_twice_somebody_has_to_say_which(at: At
         _approved(at, TWO.replace(b"BRACE^Brace of the knee", b"PHY-KNEE^Knee"), _each(lines={"PHY-KNEE": "3"}))
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (ASKED, IN_FULL),
+        (V28, _each(lines={"PHY-KNEE": "8"})),
+        (PLAIN_28, _each(lines={"PHY-KNEE": "12", "BRACE": "2"})),
+        (V28.replace(b"\rPRD|RP", b"\rAUT|FG-SILVER^Ferngate Silver^L|FERNGATE||||||13|||||RP\rPRD|RP", 1), IN_FULL),
+    ],
+    ids=["one AUT", "by line", "no AUT of its own", "one above the procedures"],
+)
+def test_what_was_granted_stays_on_record_when_it_is_cancelled(at: At, raw: bytes, said: Any) -> None:
+    keys = ("effective_date", "expiration_date", "authorized_treatments")
+
+    def granted() -> list[Any]:
+        (document,) = at.documents("FG-1@FERNGATE")
+        return [[each.get(key) for key in keys] for each in (document, *document["lines"])]
+
+    _approved(at, raw, said)
+    before = granted()
+    at.desk.cancel(KEY, "reviewer", "double")
+    assert granted() == before
+    assert any(each[2] for each in before)
+    assert set(at.statuses().values()) == {"cancelled"}
+
+
 def test_units_that_a_version_can_not_say_are_in_no_approval(at: At) -> None:
     said = IN_FULL._replace(effective=None, expiration=None, quantity=Decimal("7.5"), unit="HR")
     with pytest.raises(Missing, match="unit"):
