@@ -247,7 +247,7 @@ def read_figures(state: Api, caller: Reader, year: Annotated[int, Path(ge=1970, 
     if caller.payors or caller.channels:
         raise Problem(403, f"the token '{caller.name}' is not for all payors and channels", "other-payor")
     with state.reading() as connection:
-        return yearly_figures(connection, year)
+        return yearly_figures(connection, year, desk_of(state).clocks_of)
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """authorization list, show, history, at and why.
 
-Imports typer, cli.common, and inside the commands observe, domain, flow and the store.
+Imports typer, cli.common, cli.channel_files, and inside the commands observe, domain, flow and the store.
 """
 
 import os
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from hl7auth.cli.channel_files import clocks_by_channel
 from hl7auth.cli.common import (
     DEFAULT_DATABASE,
     ChannelFolder,
@@ -24,10 +22,6 @@ from hl7auth.cli.common import (
     tree,
 )
 from hl7auth.errors import UserError
-
-if TYPE_CHECKING:
-    from hl7auth.domain.clock import Clocks
-    from hl7auth.flow.channel_model import ChannelFile
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -69,7 +63,7 @@ def list_(  # noqa: PLR0913, PLR0917 - one argument for each option
     filters = {name: value for name, value in asked.items() if value is not None}
     with reading(database) as connection:
         found = list_authorizations(
-            connection, Wanted(filters, open_requests, overdue), limit, now(), _clocks(channels)
+            connection, Wanted(filters, open_requests, overdue), limit, now(), clocks_by_channel(channels)
         )
     show(found, output, _open_text if open_requests else _list_text)
 
@@ -83,7 +77,7 @@ def show_(
     from hl7auth.store.authorizations import read_authorization
 
     with reading(database) as connection:
-        document = read_authorization(connection, key, now(), _clocks(channels))
+        document = read_authorization(connection, key, now(), clocks_by_channel(channels))
     show(document, output, tree)
 
 
@@ -142,24 +136,6 @@ def why(
     with reading(database) as connection:
         entry = read_why(connection, key, field, known)
     show(entry, output, lambda it: "\n".join(it["story"]))
-
-
-def _clocks(folder: Path | None) -> "Callable[[str], Clocks]":
-    """The clocks of a channel by its name; channels are read when the first is asked for."""
-    from hl7auth.domain.clock import Clocks
-    from hl7auth.flow.channel import load_channels
-
-    @cache
-    def files() -> "dict[str, ChannelFile]":
-        return {channel.name: channel.file for channel in load_channels(folder, os.environ)}
-
-    def clocks_of(name: str) -> Clocks:
-        file = files().get(name)
-        if file is None:
-            return Clocks()
-        return file.clocks.agreed
-
-    return clocks_of
 
 
 def _list_text(documents: list[dict[str, Any]]) -> str:

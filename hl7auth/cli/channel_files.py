@@ -4,13 +4,17 @@ Imports flow and errors.
 """
 
 import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hl7auth.errors import UserError
 
 if TYPE_CHECKING:
+    from hl7auth.domain.clock import Clocks
     from hl7auth.flow.channel import Channel
+    from hl7auth.flow.channel_model import ChannelFile
 
 TESTS = "tests"
 
@@ -27,6 +31,23 @@ def load_folder(folder: Path | None) -> "list[Channel]":
     from hl7auth.flow.channel import load_channels
 
     return load_channels(folder, os.environ)
+
+
+def clocks_by_channel(folder: Path | None) -> "Callable[[str], Clocks]":
+    """The clocks of a channel by its name; channels are read when the first is asked for."""
+    from hl7auth.domain.clock import Clocks
+
+    @cache
+    def files() -> "dict[str, ChannelFile]":
+        return {channel.name: channel.file for channel in load_folder(folder)}
+
+    def clocks_of(name: str) -> Clocks:
+        file = files().get(name)
+        if file is None:
+            return Clocks()
+        return file.clocks.agreed
+
+    return clocks_of
 
 
 def chosen(name: str, folder: Path | None) -> "Channel":

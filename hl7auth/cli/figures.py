@@ -1,13 +1,14 @@
 """figures: what has to be told to the public each year about decisions.
 
-Imports typer, cli.common, and inside the command the store.
+Imports typer, cli.common, cli.channel_files, and inside the command the store.
 """
 
 from typing import Annotated, Any
 
 import typer
 
-from hl7auth.cli.common import DEFAULT_DATABASE, Database, Format, Output, reading, show, table
+from hl7auth.cli.channel_files import clocks_by_channel
+from hl7auth.cli.common import DEFAULT_DATABASE, ChannelFolder, Database, Format, Output, reading, show, table
 
 _RATES = ("approved", "denied", "approved_after_appeal", "extended_and_approved", "approved_in_part",
           "approved_modified")  # fmt: skip
@@ -22,6 +23,7 @@ def add(app: typer.Typer) -> None:
 
 def figures(
     year: Annotated[int, typer.Argument(metavar="YEAR", help="The year in which it was decided, in UTC.")],
+    channels: ChannelFolder = None,
     database: Database = DEFAULT_DATABASE,
     output: Output = Format.TEXT,
 ) -> None:
@@ -29,7 +31,7 @@ def figures(
     from hl7auth.store.desk_figures import yearly_figures
 
     with reading(database) as connection:
-        found = yearly_figures(connection, year)
+        found = yearly_figures(connection, year, clocks_by_channel(channels))
     show(found, output, _text)
 
 

@@ -13,7 +13,7 @@ from hl7auth.domain.crosswalk import GRANTING, Decision
 from hl7auth.domain.decided import Decided, came_out, wrong_days, wrong_lines
 from hl7auth.domain.deciding import CANCELLING, decision_text
 from hl7auth.domain.own_words import Own
-from hl7auth.domain.process import Missing, Needed
+from hl7auth.domain.process import BY_DESK, Missing, Needed
 from hl7auth.domain.status import Status
 from hl7auth.flow.channel import Channel
 from hl7auth.flow.decision import Disposition, Outcome
@@ -30,10 +30,6 @@ from hl7auth.store.processes import Stored, current_document, granted_document, 
 from hl7auth.wire.ack import reply_version
 from hl7auth.wire.message import parse
 from hl7auth.wire.rewrite import rewritten
-
-PEER = "desk/answer"
-"""Where messages of the desk come from: like a destination, whose answers a channel takes whoever may send."""
-
 
 _UNITS = 18
 
@@ -91,7 +87,7 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
         text = f"the request has {len(auts)} AUTs, and this quantity would be granted by each of them"
         raise Needed(f"{text}: say one for each procedure, or grant what was asked")
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
-    decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), PEER)
+    decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), BY_DESK)
     waiting = _waiting(connection, process.request_message_id)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))
     if outcome.disposition is not Disposition.ACCEPTED:

@@ -10,21 +10,19 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-import orjson
 from sqlalchemy import Connection, Engine
 
 from hl7auth.desk.answering import asking, commit
-from hl7auth.desk.elsewhere import answered, follow, taken_back
+from hl7auth.desk.elsewhere import Course, audited
 from hl7auth.desk.enrolled import told as enrolled
 from hl7auth.domain.clock import Clocks, iso_time
 from hl7auth.domain.crosswalk import CROSSWALK, GRANTING, Decision
 from hl7auth.domain.decided import Contact, Decided, pending, weighed
 from hl7auth.domain.key import shown_key
 from hl7auth.domain.process import OPEN, Event, Forbidden, Missing, Needed, Process, allowed, moved
-from hl7auth.domain.status import UNDECIDED, Status
 from hl7auth.flow.channel import Channel
-from hl7auth.store import audit, processes
-from hl7auth.store.authorizations import Wanted, clocks_of_keys, list_authorizations
+from hl7auth.store import processes
+from hl7auth.store.authorizations import Wanted, list_authorizations
 from hl7auth.store.database import lock_writers
 from hl7auth.store.history import find
 from hl7auth.store.processes import Stored, current_document
@@ -65,6 +63,7 @@ class Desk:
         self._new_id = new_id
         self._now = now
         self._guard = guard
+        self._course = Course(self.clocks_of, now)
 
     def create(self, key: str, by: str) -> Process:
         """Begins the process of a request that is in the store; one that has begun stays as it is."""
@@ -143,7 +142,7 @@ class Desk:
             raise Needed("AUT-IP-AUTI-015: to un-finalize needs a reason")
         with self._engine.begin() as connection:
             process = self._process(connection, key, by)
-            return self._anew(connection, process, by, reason, moved(process.state, Event.UNFINALIZE)).state
+            return self._course.anew(connection, process, by, reason, moved(process.state, Event.UNFINALIZE)).state
 
     def extend(self, key: str, by: str, days: float, reason: str, most_days: float = 14) -> int:
         """More time for an open request, in microseconds since 1970 when it is due now. Raises Needed without a
@@ -175,10 +174,10 @@ class Desk:
     def work(self, *, overdue: bool = False) -> list[dict[str, Any]]:
         """What waits for a decision, first what is due first; begins what has come since."""
         with self._engine.begin() as connection:
-            waiting = list_authorizations(connection, Wanted(open_requests=True), 0, self._now(), self._clocks)
+            waiting = list_authorizations(connection, Wanted(open_requests=True), 0, self._now(), self.clocks_of)
             for each in waiting:
                 self._process(connection, each["key"], "system")
-            found = [self._followed(connection, each) for each in processes.read_open(connection)]
+            found = [self._course.followed(connection, each) for each in processes.read_open(connection)]
         entries = [_entry(each, self._now()) for each in found if each.state in OPEN]
         return [each for each in entries if each["overdue"] or not overdue]
 
@@ -255,10 +254,8 @@ class Desk:
         self, connection: Connection, process: Stored, step: tuple[str, str, str], by: str, reason: str
     ) -> None:
         """Writes history and audit log, as the last that is done."""
-        now, (before, event, after) = self._now(), step
-        processes.record(connection, process.id, step, now, by, reason)
-        detail = {"version": process.version, "from": str(before), "to": str(after), "reason": reason}
-        audit.write(connection, by, f"request.{event}", process.key, detail, now)
+        processes.record(connection, process.id, step, self._now(), by, reason)
+        audited(connection, process, step, by, reason, self._now())
 
     def _filled(self, said: Decided, process: Stored) -> Decided:
         day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._now())).date()
@@ -271,68 +268,14 @@ class Desk:
         """The version that is worked on; begun where it was not. Raises Missing."""
         stored, _ = find(connection, key)
         last = processes.read_last(connection, stored)
-        process = self._begun(connection, stored, by) if last is None else self._followed(connection, last)
+        course = self._course
+        process = course.begun(connection, stored, by) if last is None else course.followed(connection, last)
         if self._guard is not None:
             self._guard(process)
         return process
 
-    def _begun(self, connection: Connection, key: str, by: str) -> Stored:
-        lock_writers(connection)
-        if (begun := processes.read_last(connection, key)) is not None:
-            return self._followed(connection, begun)  # by somebody else, just now
-        asked = processes.who_asked(connection, key)
-        running = clocks_of_keys(connection, [key], self._now(), self._clocks).get(key)
-        if asked is None or running is None:
-            raise Missing(f"'{shown_key(key)}' is no request that waits for a decision")
-        document = orjson.loads(asked.document)
-        new = Stored(
-            0, key, 1, 1, 0, Process.ENTRY, "", *processes.number_of(document), "hl7",
-            asked.channel, _payor(document), document.get("patient", {}).get("id", ""), asked.id, None, running.since,
-            int(running.expedited), running.due, None, None, 1,
-        )  # fmt: skip
-        new = processes.insert(connection, new)
-        processes.record(connection, new.id, ("", "create", Process.ENTRY), running.since, by, "")
-        return new
-
-    def _followed(self, connection: Connection, process: Stored) -> Stored:
-        """The process after what messages said since: a requester may take back what it asked for, or ask anew."""
-        asked = processes.who_asked(connection, process.key)
-        status = current_document(connection, process.key).get("status")
-        may_end = process.state is Process.IN_PROCESS or Event.CANCEL in allowed(process.state)
-        back = taken_back(connection, process.key) if status == Status.CANCELLED and may_end else ""
-        if back:
-            values = {"state": str(Process.CANCELLED), "decision": str(Decision.CANCELLED), "decided_at": self._now()}
-            processes.change(connection, process, values | {"in_force": 0})
-            step = (process.state, Event.CANCEL, Process.CANCELLED)
-            processes.record(connection, process.id, step, self._now(), "hl7", back)
-        elif (said := answered(connection, process)) is not None:
-            follow(connection, process, said)
-        elif asked is not None and asked.id != process.request_message_id and status in UNDECIDED:
-            if process.state not in OPEN:
-                again = Process.ENTRY if process.state is Process.CANCELLED else Process.CHANGED
-                process = self._anew(connection, process, "hl7", "asked anew by its requester", again)
-            processes.change(connection, process, {"request_message_id": asked.id})
-        else:
-            return process
-        after = processes.read_last(connection, process.key)
-        assert after is not None
-        return after
-
-    def _anew(self, connection: Connection, process: Stored, by: str, reason: str, after: Process) -> Stored:
-        """The next version of what had ended, with as much time as it had at first."""
-        now = self._now()
-        processes.change(connection, process, {"is_last": 0})
-        new = process._replace(
-            version=process.version + 1, is_last=1, in_force=0, state=after, decision="", answer_message_id=None,
-            received_at=now, due_at=now + process.due_at - process.received_at, extended_to=None, decided_at=None,
-            row_version=1, source="hl7",
-        )  # fmt: skip
-        new = processes.insert(connection, new)
-        event = "create" if after is Process.ENTRY else Event.UNFINALIZE
-        self._recorded(connection, new, (process.state, event, after), by, reason)
-        return new
-
-    def _clocks(self, name: str) -> Clocks:
+    def clocks_of(self, name: str) -> Clocks:
+        """What is agreed with the partners of a channel; the usual where there is none of that name."""
         channel = self._channels.get(name)
         if channel is None:
             return Clocks()
@@ -349,11 +292,6 @@ def _fitting(state: Process, events: Event | tuple[Event, ...]) -> Event:
     if isinstance(events, Event):
         return events
     return next((event for event in events if event in allowed(state)), events[0])
-
-
-def _payor(document: Mapping[str, Any]) -> str:
-    places = [document, *document.get("lines", [])]
-    return next((code for each in places if (code := (each.get("payor") or {}).get("code"))), "")
 
 
 def _entry(process: Stored, now: int) -> dict[str, Any]:

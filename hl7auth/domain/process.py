@@ -69,6 +69,8 @@ MOVES = (
 
 #: how a request comes to the desk: one that asks, and an authorization that is entered by hand with its paper
 BEGINNINGS = {"create": Process.ENTRY, "manual_save": Process.APPROVED}
+BY_DESK = "desk/answer"
+"""Where messages of the desk come from: like a destination, whose answers a channel takes whoever may send."""
 ANSWERED = "answered"
 """What its payor does to an open request that the desk has not decided: it is then as the answer says."""
 

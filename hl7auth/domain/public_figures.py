@@ -17,12 +17,13 @@ POLICY = (
     "A request counts in the year (UTC) in which it was decided; one that was un-finalized counts for each decision.",
     "Approved are certified in total, in part and modified, and 'no action required'; in part and modified are shown "
     "apart as well.",
-    "What was entered by hand is not counted; what the payor answered by itself counts "
-    "where it was work of the desk by then.",
+    "What was entered by hand is not counted; what the payor answered by itself counts as what the desk decides.",
     "Cancelled requests are shown apart and are in no rate.",
-    "Approved after appeal is a request that was denied, un-finalized, and approved then.",
+    "Approved after appeal is a request that was denied, un-finalized by somebody, and approved then; one that its "
+    "requester only sent again counts as a request of its own.",
     "Extended and approved is an approval of a request whose time was extended.",
-    "Times run from the receipt of the first message that asked, or from the un-finalizing, to the decision.",
+    "Times run from the receipt of the first message that asked, or from the un-finalizing, to the decision; what is "
+    "asked for anew after a decision runs from the receipt of that message.",
     "Expedited is what its sender says in RF1-2, by the clocks of the channel.",
     "Items and services are the procedures (PR1-3, as they stand now) of the requests that were decided; cancelled "
     "ones and those that needed no authorization are left out, and what nobody asked for in the year is not there.",

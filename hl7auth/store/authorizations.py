@@ -7,25 +7,24 @@ filter that only the document can answer costs no memory.
 """
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, and_, or_, select, text
 
-from hl7auth.domain.clock import Asked, Clock, Clocks, clock
+from hl7auth.domain.clock import Clock, Clocks, clock
+from hl7auth.domain.course import Told
 from hl7auth.domain.document import shown
-from hl7auth.domain.status import UNDECIDED, Status
+from hl7auth.domain.status import UNDECIDED
+from hl7auth.store.courses import read_courses
 from hl7auth.store.history import find
 from hl7auth.store.schema import authorization_version as versions
-from hl7auth.store.schema import message
 
 Entry = dict[str, Any]
 ClocksOf = Callable[[str], Clocks]
 
 _PORTION = 200
-_ANSWERS = ("RPA", "RRI")
 _WAITING = and_(versions.c.key >= "?", versions.c.key < "@")
 #: spelled as the partial index spells it, or the planner does not see that it fits
 _OPEN = text("current = 1 AND status IN ('requested', 'pended')")
@@ -112,63 +111,20 @@ def _entries(
 
 def clocks_of_keys(connection: Connection, keys: Sequence[str], now: int, clocks_of: ClocksOf) -> dict[str, Clock]:
     """The clocks of those of the keys that were asked for and are open, by key."""
-    asked = {key: _asked(key, made) for key, made in _made(connection, keys).items()}
+    asked = {key: _asked(key, course) for key, course in read_courses(connection, keys).items()}
     found = {}
-    for key, made in asked.items():
-        times = [Asked(each.at, each.priority, each.procedures) for each in made]
-        running = clock(times, now, clocks_of(made[-1].channel)) if made else None
+    for key, course in asked.items():
+        running = clock([each.asked for each in course], now, clocks_of(course[-1].channel)) if course else None
         if running is not None:
             found[key] = running
     return found
 
 
-class _Made(NamedTuple):
-    """A version, as far as clocks need it; `asks` when a request made it, `priority` is RF1-2, `procedures` every
-    line that is not cancelled, with its PR1-14."""
-
-    status: str
-    at: int
-    asks: bool
-    channel: str
-    priority: str
-    procedures: tuple[tuple[str, str], ...]
-
-
-def _asked(key: str, made: Sequence[_Made]) -> list[_Made]:
+def _asked(key: str, course: Sequence[Told]) -> list[Told]:
     """What asked for it since the last decision. A request that an answer opens again asks anew from then on."""
-    run = list(takewhile(lambda each: each.status in UNDECIDED, reversed(made)))[::-1]
+    run = list(takewhile(lambda each: each.status in UNDECIDED, reversed(course)))[::-1]
     asked = [each for each in run if each.asks]
     if run and not asked and key.startswith("?"):
-        first = next((each for each in reversed(made) if each.asks), run[0])
-        return [first._replace(at=run[0].at)]
+        first = next((each for each in reversed(course) if each.asks), run[0])
+        return [first._replace(asked=first.asked._replace(at=run[0].at))]
     return asked
-
-
-def _made(connection: Connection, keys: Sequence[str]) -> dict[str, list[_Made]]:
-    found: dict[str, list[_Made]] = defaultdict(list)
-    for row in connection.execute(_made_query(keys)) if keys else ():
-        document = json.loads(row.document)
-        priority = document.get("referral", {}).get("priority", "")
-        # the control id of a version is that of the message that asked, whatever a partner calls its requests
-        asks = row.control_id == row.own_control_id and row.message_type not in _ANSWERS
-        found[row.key].append(_Made(row.status, row.at, asks, row.channel, priority, tuple(_procedures(document))))
-    return found
-
-
-def _procedures(document: Entry) -> Iterator[tuple[str, str]]:
-    """Each line that is not cancelled by its PR1-19, else by its procedure, with its priority; the second of several
-    alike has another name than the first."""
-    seen: Counter[str] = Counter()
-    for line in document.get("lines", []):
-        if line.get("status") != Status.CANCELLED:
-            name = str(line.get("identifier") or line.get("procedure", {}).get("code", ""))
-            seen[name] += 1
-            yield f"{name}~{seen[name]}", line.get("priority", "")
-
-
-def _made_query(keys: Sequence[str]) -> Select[Any]:
-    """Every version of these keys with the kind of message that made it, by key and version."""
-    columns = [versions.c[name] for name in ("key", "status", "at", "control_id", "document")]
-    own = (message.c.message_type, message.c.channel, message.c.control_id.label("own_control_id"))
-    query = select(*columns, *own).select_from(versions.join(message, message.c.id == versions.c.message_id))
-    return query.where(versions.c.key.in_(keys)).order_by(versions.c.key, versions.c.version)

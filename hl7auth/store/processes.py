@@ -22,12 +22,6 @@ MANUAL = "manual"
 """The source of what was entered by hand; all else comes by messages."""
 _ALL = ", ".join(_COLUMNS)
 _MADE = _COLUMNS[1:]
-#: the message that asked last: a request, and no answer that kept it open
-_ASKED = (
-    "SELECT v.document, m.id, m.channel FROM authorization_version v JOIN message m ON m.id = v.message_id"
-    " WHERE v.key = {p} AND v.control_id = m.control_id AND m.message_type NOT IN ('RPA', 'RRI')"
-    " ORDER BY v.version DESC LIMIT 1"
-)
 
 
 class Stored(NamedTuple):
@@ -88,14 +82,13 @@ def read_decided(connection: Connection, start: int, end: int) -> list[Stored]:
 
 
 def read_denied_versions(connection: Connection) -> set[tuple[str, int]]:
-    """Key and version of what was denied and un-finalized then."""
-    rows = run(connection, "SELECT key, version FROM process WHERE is_last = 0 AND state = 'Denied'", ())
-    return {(row.key, row.version) for row in rows}
-
-
-def who_asked(connection: Connection, key: str) -> Row[Any] | None:
-    """Document, id and channel of the message that asked last."""
-    return run(connection, _ASKED, (key,)).first()
+    """Key and version of what was denied, and un-finalized then by somebody: what is only sent again is no appeal."""
+    sql = (
+        "SELECT d.key, d.version FROM process d JOIN process n ON n.key = d.key AND n.version = d.version + 1"
+        " JOIN process_history h ON h.process_id = n.id AND h.event = 'unfinalize' AND h.by <> 'hl7'"
+        " WHERE d.is_last = 0 AND d.state = 'Denied'"
+    )
+    return {(row.key, row.version) for row in run(connection, sql, ())}
 
 
 def current_document(connection: Connection, key: str) -> dict[str, Any]:

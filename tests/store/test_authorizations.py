@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hl7auth.domain.clock import Clocks
 from hl7auth.errors import UserError
-from hl7auth.store import authorizations
+from hl7auth.store import authorizations, courses
 from hl7auth.store.authorizations import Wanted, list_authorizations, read_authorization
 from tests.messages import ASKED, THERAPY, VISIT, answer, aut, granted, request
 from tests.store.stored import HOUR, START, Store, samples, steps
@@ -183,7 +183,7 @@ def test_one_authorization_is_read_by_its_key_or_that_of_its_request(store: Stor
 
 def test_clocks_are_looked_up_by_primary_keys(store: Store) -> None:
     with store.reading() as connection:
-        found = steps(connection, authorizations._made_query(["a", "b"]))
+        found = steps(connection, courses._query(["a", "b"]))
     assert len([step for step in found if step.startswith("SEARCH")]) == len(found) == 2, found
 
 
