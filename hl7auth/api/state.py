@@ -50,6 +50,8 @@ _KEPT_DAYS = 30
 _FORGET_SECONDS = 3_600.0
 _FOLLOW_SECONDS = 0.25
 """How far the balances are behind while nobody asks."""
+_BREATH_SECONDS = 0.002
+"""What is left to answers between two stretches of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class State:
         self._free_at = 0.0
         self._journal_lock = threading.Lock()
         self._follow_lock = threading.Lock()
+        self._somebody_waits = threading.Event()
         self.journal = Journal(settings.engine, settings.new_id)
         self.writer = Writer(self.writing)
         self.glance = Glance(settings.engine)
@@ -162,13 +165,18 @@ class State:
     def follow(self) -> None:
         """Has the balances follow what came since, as far as that goes in a moment; a thread does the rest. What they
         are is worked out before the turn to write is taken."""
+        self._somebody_waits.set()
         with self._follow_lock:
-            for _ in range(_PORTIONS):
-                with self.reading() as connection:
-                    portion = read_portion(connection)
-                if portion is None:
-                    return
-                self._bring(portion)
+            self._somebody_waits.clear()
+            self._catch_up(bool)
+
+    def _catch_up(self, between: Callable[[], object]) -> None:
+        for _ in range(_PORTIONS):
+            with self.reading() as connection:
+                portion = read_portion(connection, between)
+            if portion is None:
+                return
+            self._bring(portion)
 
     def _bring(self, portion: Portion) -> None:
         """Writes balances without waiting for the disk: they are made of what is there already, and a crash that takes
@@ -217,10 +225,13 @@ class State:
             pass
 
     def _follow(self) -> None:
+        """The thread. It works in stretches of a fraction of a millisecond, unless somebody waits for what it does: one
+        thread at a time runs Python, and an answer needs several turns."""
         forgets_at = time.monotonic()
         while not self._stopping.wait(_FOLLOW_SECONDS):
             try:
-                self.follow()
+                with self._follow_lock:
+                    self._catch_up(partial(self._somebody_waits.wait, _BREATH_SECONDS))
                 if time.monotonic() >= forgets_at:
                     forgets_at = time.monotonic() + _FORGET_SECONDS
                     self.forget()

@@ -14,7 +14,15 @@ from sqlalchemy import Connection
 
 from hl7auth.flow.intake import plan
 from hl7auth.store.balance_table import charge as charges
-from hl7auth.store.balances import catch_up, forget, holdings_of_member, is_behind, nearly_spent, read_holding
+from hl7auth.store.balances import (
+    catch_up,
+    forget,
+    holdings_of_member,
+    is_behind,
+    nearly_spent,
+    read_holding,
+    read_portion,
+)
 from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
 from hl7auth.store.schema import metadata
@@ -224,3 +232,14 @@ def test_under_an_open_amendment_the_last_decision_stays_in_force(store: Store) 
     assert store.attach("A").new
     with store.engine.begin() as connection:
         assert store.whole(connection).approved == 10
+
+
+def test_others_have_their_turn_while_many_balances_are_read(store: Store) -> None:
+    for number in range(20):
+        store.grant("10", number=f"PA{number}")
+    turns: list[int] = []
+    with store.engine.connect() as connection:
+        portion = read_portion(connection, lambda: turns.append(1))
+    assert portion is not None
+    assert len(portion.read) == 20
+    assert len(turns) == 2
