@@ -150,7 +150,7 @@ def import_(
     engine = open_database(database, create=False)
     require_current(engine)
     with packs_of(source, channel) as place, progress("importing") as moved:
-        wanted = Import(place, name, at, who(by), now(), first_id(now()))
+        wanted = Import(place, name, at, who(by), now(), first_id(now()), "" if place == source else source)
         done = bring_in(engine, wanted, lambda _pack, count, of: moved(count, of))
     columns = ("channel", "day", "messages", "added")
     show([each._asdict() for each in done], output, lambda rows: table(rows, columns, "no pack"))

@@ -38,7 +38,8 @@ Moved = Callable[[str, int, int], None]
 
 class Import(NamedTuple):
     """What to import: the packs of a place, as those of an installation of that name; where to (as `Sealing.place`), by
-    whom and when. `most` is the first id that this installation has not given yet."""
+    whom and when. `most` is the first id that this installation has not given yet; `origin` is what somebody gave of which
+    the packs were made, where these are not it."""
 
     source: str
     name: str
@@ -46,6 +47,7 @@ class Import(NamedTuple):
     by: str
     now: int
     most: int
+    origin: str = ""
 
 
 class Imported(NamedTuple):
@@ -155,7 +157,7 @@ def _list(engine: Engine, each: _Each, values: dict[str, Any], wanted: Import, m
         done += len(some)
         moved(f"{each.channel} {told.day}", done, told.messages)
     if added:
-        detail = f"{added} message(s) from {each.found.name}, SHA-256 {each.found.digest.hex()}"
+        detail = f"{added} message(s) from {wanted.origin or each.found.name}, SHA-256 {each.found.digest.hex()}"
         with patient(engine) as connection:
             write_event(connection, wanted.by, wanted.now, "import", f"{each.channel} {told.day}", detail)
     return added

@@ -147,6 +147,7 @@ def test_an_archive_of_another_installation_is_read_and_taken_in(store: Store, t
     there.change(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
     assert [each["added"] for each in run(*into, database=there.url).document] == [14, 24, 2]
     assert [each["added"] for each in run(*into, database=there.url).document] == [0, 0, 0]
+    assert f"24 message(s) from {zipped}, SHA-256" in run("archive", "list", "--record", database=there.url).out
     found = run("message", "search", "--authorization", "PA7", "--format", "json", database=there.url).document
     assert [(each["id"], each["event"]) for each in found["messages"]] == [("16", "RPA^I08"), ("15", "RQA^I08")]
     assert there.rows("SELECT facility, sender FROM message WHERE id = 15") == store.rows(
