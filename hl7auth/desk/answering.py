@@ -88,6 +88,8 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
         raise Needed(f"{text}: say one for each procedure, or grant what was asked")
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), BY_DESK)
+    if _lacks_procedures_alone(decided):
+        decided = plan(raw, asked.channel.for_answers(flawed=True), asked.received_at, new_id, (), BY_DESK)
     waiting = _waiting(connection, process.request_message_id)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))
     if outcome.disposition is not Disposition.ACCEPTED:
@@ -101,6 +103,12 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
         text = f"in version {version} this says '{instead}' and not '{said.decision}'"
         raise Needed(f"{text}: look at the quantities, the unit and the days")
     return outcome
+
+
+def _lacks_procedures_alone(decided: Plan) -> bool:
+    """A request may have no procedure (11.3), and its answer must have one: what was not asked for is not made up."""
+    errors = [finding for finding in decided.findings if finding.severity == "error"]
+    return bool(errors) and all(each.rule == "structure.missing" and each.location.segment == "PR1" for each in errors)
 
 
 def _others(connection: Connection, key: str, claims: Sequence[Claim]) -> frozenset[int]:

@@ -86,14 +86,17 @@ class Channel(Derived):
         """How the queue names a destination that this channel names."""
         return destination if "/" in destination else full_name(self.name, destination)
 
-    def for_answers(self) -> "Channel":
-        """The channel as it takes the answers that come back on the connections to its destinations."""
+    def for_answers(self, *, flawed: bool = False) -> "Channel":
+        """The channel as it takes the answers that come back on the connections to its destinations; with `flawed` also
+        those with errors."""
         accepts = self.file.accepts.model_copy(update={"senders": (), "receivers": ()})  # those are the requesters
         if "messages" in accepts.model_fields_set:
             messages = dict.fromkeys((*accepts.messages, "RPA", "RRI", *self.file.own_messages(self.editions)))
             accepts = accepts.model_copy(update={"messages": tuple(messages)})
         replies = self.file.replies and self.file.replies.model_copy(update={"acknowledgments": "as_asked"})
-        file = self.file.model_copy(update={"accepts": accepts, "replies": replies, "steps": ()})
+        errors = "accept" if flawed else self.file.errors
+        update = {"accepts": accepts, "replies": replies, "steps": (), "errors": errors}
+        file = self.file.model_copy(update=update)
         return Channel(
             file=file, path=self.path, returns=(self.name,), lends=self.lends, version=self.version, text=self.text,
             editions=self.editions, beside=self.beside,

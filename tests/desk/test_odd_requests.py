@@ -284,6 +284,21 @@ def test_a_request_without_an_aut_is_decided_for_the_insurer_that_it_names(at: A
     assert at.statuses()["FG-1@FERNGATE"] == "approved"
 
 
+@pytest.mark.parametrize("version", [b"2.5.1", b"2.8"])
+@pytest.mark.parametrize("with_aut", [True, False])
+def test_a_request_without_any_procedure_is_decided_as_a_whole(at: At, version: bytes, with_aut: bool) -> None:
+    lines = [line for line in ASKED.split(b"\r") if not line.startswith((b"PR1", b"AUT", b"OBR", b"OBX"))]
+    if with_aut:
+        lines.insert(2, b"AUT|FG-SILVER^Ferngate Silver^L|FERNGATE||||||12|||||RP")
+    _approved(at, b"\r".join(lines).replace(b"|2.5.1", b"|" + version))
+    assert at.statuses()["FG-1@FERNGATE"] == "approved"
+    (answer,) = at.answers()
+    assert [each.field(6) for each in answer.segments if each.name == "AUT"] == ["FG-1^FERNGATE"]
+    assert at.desk.show(KEY)["state"] == "Approved"
+    at.desk.cancel(KEY, "reviewer", "double")
+    assert set(at.statuses().values()) == {"cancelled"}
+
+
 def test_an_approval_that_ends_before_it_begins_is_none(at: At) -> None:
     raw = ASKED.replace(b"FERNGATE^Ferngate Mutual^L||||||12", b"FERNGATE^Ferngate Mutual^L|||20260110|||12")
     with pytest.raises(Missing, match="before it begins"):
