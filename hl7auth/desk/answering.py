@@ -28,7 +28,7 @@ from hl7auth.store.forwards import read_forwards
 from hl7auth.store.journal import commit_within
 from hl7auth.store.processes import Stored, current_document, granted_document, is_undecided
 from hl7auth.wire.ack import reply_version
-from hl7auth.wire.message import parse
+from hl7auth.wire.message import Message, parse
 from hl7auth.wire.rewrite import rewritten
 
 _UNITS = 18
@@ -88,7 +88,7 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
         raise Needed(f"{text}: say one for each procedure, or grant what was asked")
     raw = encoded(asked, decision_text(asked.message, asked.intent.claims, document, said, reply, own, others))
     decided = plan(raw, asked.channel.for_answers(), asked.received_at, new_id, (), BY_DESK)
-    if _lacks_procedures_alone(decided):
+    if _lacks_what_was_not_asked(decided, asked.message):
         decided = plan(raw, asked.channel.for_answers(flawed=True), asked.received_at, new_id, (), BY_DESK)
     waiting = _waiting(connection, process.request_message_id)
     outcome = commit_within(connection, decided, new_id, lambda done: _sent(done, asked, waiting))
@@ -105,10 +105,12 @@ def commit(connection: Connection, process: Stored, asked: Plan, said: Decided, 
     return outcome
 
 
-def _lacks_procedures_alone(decided: Plan) -> bool:
-    """A request may have no procedure (11.3), and its answer must have one: what was not asked for is not made up."""
-    errors = [finding for finding in decided.findings if finding.severity == "error"]
-    return bool(errors) and all(each.rule == "structure.missing" and each.location.segment == "PR1" for each in errors)
+def _lacks_what_was_not_asked(decided: Plan, request: Message) -> bool:
+    """A request may have no procedure (11.3) and no AUT, and its answer must have a procedure, and from 2.8 on AUT-13:
+    what was not asked for is not made up. True where nothing else is wrong with the answer."""
+    allowed = {("structure.missing", "PR1")} | (set() if request.first("AUT") else {("AUT-13.usage", "AUT")})
+    errors = {(each.rule, each.location.segment) for each in decided.findings if each.severity == "error"}
+    return bool(errors) and errors <= allowed
 
 
 def _others(connection: Connection, key: str, claims: Sequence[Claim]) -> frozenset[int]:

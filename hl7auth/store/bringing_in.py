@@ -38,8 +38,8 @@ Moved = Callable[[str, int, int], None]
 
 class Import(NamedTuple):
     """What to import: the packs of a place, as those of an installation of that name; where to (as `Sealing.place`), by
-    whom and when. `most` is the first id that this installation has not given yet; `origin` is what somebody gave of which
-    the packs were made, where these are not it."""
+    whom and when. `most` is the first id that this installation has not given yet; `origin` is what somebody gave,
+    where the packs were made of it."""
 
     source: str
     name: str

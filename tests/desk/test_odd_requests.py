@@ -293,7 +293,7 @@ def test_a_request_without_any_procedure_is_decided_as_a_whole(at: At, version: 
     _approved(at, b"\r".join(lines).replace(b"|2.5.1", b"|" + version))
     assert at.statuses()["FG-1@FERNGATE"] == "approved"
     (answer,) = at.answers()
-    assert [each.field(6) for each in answer.segments if each.name == "AUT"] == ["FG-1^FERNGATE"]
+    assert [each.components(6)[0] for each in answer.segments if each.name == "AUT"] == ["FG-1"]
     assert at.desk.show(KEY)["state"] == "Approved"
     at.desk.cancel(KEY, "reviewer", "double")
     assert set(at.statuses().values()) == {"cancelled"}
