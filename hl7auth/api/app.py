@@ -31,10 +31,11 @@ from hl7auth.api.state import Api, Settings, State
 
 health = APIRouter(tags=["service"])
 
-#: in this order: a key may have slashes, so what stands behind one comes before the key alone
+#: in this order: a key may have slashes, so what stands behind one comes before the key alone; and what is asked most
+#: comes first, for every route is tried that stands before
 ROUTERS: tuple[APIRouter, ...] = (
-    health, life.router, record_routes.router, charges.router, manual.router, papers.router, authorizations.router,
-    messages.router, queue.router, replays.router,
+    papers.router, charges.behind_keys, authorizations.router, charges.router, health, life.router,
+    record_routes.router, manual.router, messages.router, queue.router, replays.router,
 )  # fmt: skip
 
 

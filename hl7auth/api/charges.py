@@ -29,6 +29,8 @@ from hl7auth.store.tokens import ADMIN, CHARGE_READ, READ, WRITE, Caller
 from hl7auth.store.units import AUTH_REQUIRED
 
 router = APIRouter(tags=["charges"])
+behind_keys = APIRouter(tags=["charges"])
+"""Paths that go on behind the key of an authorization."""
 
 Biller = Annotated[Caller, Depends(require(CHARGE_READ))]
 Reader = Annotated[Caller, Depends(require(READ))]
@@ -198,7 +200,7 @@ def list_utilization(state: Api, caller: Reader, cursor: Cursor = "", limit: Lim
     return page(items, following)
 
 
-@router.get("/authorizations/{key:path}/series", summary="Units used day by day")
+@behind_keys.get("/authorizations/{key:path}/series", summary="Units used day by day")
 def read_series(state: Api, caller: Reader, key: Annotated[str, Path(min_length=1, max_length=300)]) -> dict[str, Any]:
     """By date of service, added up, against what is approved: what a sparkline draws. What is used elsewhere (AUT-19)
     has no date, and is where the line begins."""

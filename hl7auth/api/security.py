@@ -30,9 +30,9 @@ def require(scope: str = "") -> Callable[..., Awaitable[Caller]]:
 
     async def dependency(
         request: Request,
-        state: State = Depends(state_of),  # noqa: B008 - FastAPI's way
-        credentials: HTTPAuthorizationCredentials | None = Depends(_bearer),  # noqa: B008
+        credentials: HTTPAuthorizationCredentials | None = Depends(_bearer),  # noqa: B008 - FastAPI's way
     ) -> Caller:
+        state = await state_of(request)
         if credentials is None:
             raise Problem(401, "a bearer token is needed: hl7auth token create", "no-token", headers=_CHALLENGE)
         caller = await state.glance.caller(credentials.credentials)
