@@ -35,7 +35,9 @@ def list_authorizations(  # noqa: PLR0913, PLR0917 - each is a parameter
 ) -> Response:  # fmt: skip
     """With the balance of each as of today. `member` is PID-3.1, `payor` AUT-2.1, `number` AUT-6.1."""
     wanted = pages.Wanted(status or "", member, payor, number, caller.sees)
-    if member or payor or number:
+    if member or number:
+        state.follow_about(member or number)
+    elif payor:
         state.follow()
     with state.reading() as connection:
         found = pages.authorizations(connection, wanted, _place(cursor), limit, state.today)

@@ -120,7 +120,7 @@ def list_candidates(
 ) -> dict[str, Any]:  # fmt: skip
     """Authorizations of its member that are valid for its date of service, the one with most remaining units first."""
     entry = _charge(state, caller, charge_id)
-    state.follow()
+    state.follow_about(entry["member"])
     with state.reading() as connection:
         asked = units.asked_by(charges.row(connection, charge_id))
         found = [each.holding for each in holdings_of_member(connection, asked.member, _MOST_OF_MEMBER)]

@@ -77,7 +77,7 @@ class Request(Asked):
 def enter(state: Api, caller: Writer, body: Manual, response: Response) -> dict[str, Any]:
     """It is in force at once. Its papers are kept, and stand in the audit log."""
     _own(state, caller, body.payor)
-    state.follow()
+    state.follow_about(body.authnumber)
     with state.reading() as connection:
         if body.authnumber and f"{body.authnumber}@{body.payor}" in keys_of_number(connection, body.authnumber):
             raise Problem(409, f"there is an authorization '{body.authnumber}' of that payor", "exists")

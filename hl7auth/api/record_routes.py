@@ -59,7 +59,7 @@ def delete_record(
 @router.get("/authorization", summary="The record of an authorization")
 def read_record(state: Api, caller: Reader, authnumber: Number) -> dict[str, Any]:
     """In the shape in which it is created."""
-    state.follow()
+    state.follow_about(authnumber)
     with state.reading() as connection:
         keys = [key for key in keys_of_number(connection, authnumber) if pages.may_see(connection, key, caller.sees)]
         found = as_record(connection, keys[0]) if len(keys) == 1 else None
@@ -90,7 +90,7 @@ def _require_match(state: State, caller: Caller, authnumber: str, if_match: str)
     """Raises Problem (412) where the authorization is another than the caller knows."""
     if not if_match:
         return
-    state.follow()
+    state.follow_about(authnumber)
     with state.reading() as connection:
         keys = [key for key in keys_of_number(connection, authnumber) if pages.may_see(connection, key, caller.sees)]
         found = pages.one(connection, keys[0], state.today) if keys else None

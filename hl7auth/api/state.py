@@ -32,7 +32,7 @@ from hl7auth.flow.intake import plan
 from hl7auth.observe import ids, log, now
 from hl7auth.steps_runner import StepProcess
 from hl7auth.store import audit, operations
-from hl7auth.store.balances import Portion, read_portion, write_portion
+from hl7auth.store.balances import Portion, read_portion, refresh, unread_about, write_portion
 from hl7auth.store.journal import Journal
 
 T = TypeVar("T")
@@ -169,6 +169,14 @@ class State:
         with self._follow_lock:
             self._somebody_waits.clear()
             self._catch_up(bool)
+
+    def follow_about(self, word: str) -> None:
+        """Has the balances follow of what came since that which names a member or a number. Mostly there is nothing of
+        that, and then nothing is written."""
+        with self.reading() as connection:
+            rows = unread_about(connection, word, _PORTIONS * 500)
+        if rows:
+            self.write(lambda connection: refresh(connection, rows))
 
     def _catch_up(self, between: Callable[[], object]) -> None:
         for _ in range(_PORTIONS):

@@ -69,6 +69,13 @@ _FRESH_OF = (
     "SELECT v.key, CASE WHEN b.message_id = v.message_id THEN 1 ELSE 0 END AS fresh FROM authorization_version v"
     " LEFT JOIN balance b ON b.key = v.key AND b.line = '' WHERE v.key IN ({marks}) AND v.current = 1"
 )
+#: of what came last, what has a word as a whole value somewhere, and is newer than its balance
+_ABOUT = (
+    "SELECT v.key, v.version, v.status, v.message_id, v.document FROM (SELECT key, version, status, message_id,"
+    " document FROM authorization_version WHERE message_id > {p} AND current = 1 ORDER BY message_id LIMIT {p}) AS v"
+    " LEFT JOIN balance b ON b.key = v.key AND b.line = '' WHERE %INSIDE%(v.document, {p}) > 0"
+    " AND (b.message_id IS NULL OR b.message_id < v.message_id)"
+)
 #: under an amendment that nobody has decided, what was decided last stays in force
 _DECIDED = (
     "SELECT status, document FROM authorization_version WHERE key = {p} AND version < {p}"
@@ -117,6 +124,13 @@ def read_portion(connection: Connection, between: Callable[[], object] = bool) -
         if at % _AT_A_STRETCH == _AT_A_STRETCH - 1:
             between()
     return Portion(low, upto, made, [(row.key, row.message_id) for row in rows])
+
+
+def unread_about(connection: Connection, word: str, most: int) -> Sequence[Row[Any]]:
+    """The current versions, among so many that the table does not know yet, that name a member or a number."""
+    sql = _ABOUT.replace("%INSIDE%", "strpos" if connection.dialect.name == "postgresql" else "instr")
+    value = orjson.dumps(word).decode()
+    return run(connection, sql, (mark(connection, MARK), most, value)).all()
 
 
 def write_portion(connection: Connection, portion: Portion) -> bool:

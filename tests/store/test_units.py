@@ -22,6 +22,8 @@ from hl7auth.store.balances import (
     nearly_spent,
     read_holding,
     read_portion,
+    refresh,
+    unread_about,
 )
 from hl7auth.store.database import open_database
 from hl7auth.store.journal import Journal
@@ -232,6 +234,28 @@ def test_under_an_open_amendment_the_last_decision_stays_in_force(store: Store) 
     assert store.attach("A").new
     with store.engine.begin() as connection:
         assert store.whole(connection).approved == 10
+
+
+def test_what_names_a_member_or_a_number_is_read_without_the_rest(store: Store) -> None:
+    for number in ("PA1", 'PA"2', "PA11"):
+        store.grant("10", number=number)
+
+    def about(word: str) -> list[str]:
+        with store.engine.connect() as connection:
+            rows = unread_about(connection, word, 100)
+            refresh(connection, rows)
+            connection.commit()
+        return [row.key for row in rows]
+
+    assert about("PA1") == [KEY]
+    assert about("PA1") == []  # it is known by now
+    assert about('PA"2') == ['PA"2@ACME']
+    assert about("M1") == ["PA11@ACME"]
+    with store.engine.connect() as connection:
+        assert len(holdings_of_member(connection, "M1", 10)) == 3
+        assert is_behind(connection)
+    store.grant("20")
+    assert about("PA1") == [KEY]
 
 
 def test_others_have_their_turn_while_many_balances_are_read(store: Store) -> None:
