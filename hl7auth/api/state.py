@@ -178,13 +178,17 @@ class State:
         if rows:
             self.write(lambda connection: refresh(connection, rows))
 
-    def _catch_up(self, between: Callable[[], object]) -> None:
+    def _catch_up(self, between: Callable[[], object]) -> bool:
+        """True when nothing is left that came before."""
         for _ in range(_PORTIONS):
             with self.reading() as connection:
                 portion = read_portion(connection, between)
             if portion is None:
-                return
+                return True
             self._bring(portion)
+            if portion.is_last:
+                return True
+        return False
 
     def _bring(self, portion: Portion) -> None:
         """Writes balances without waiting for the disk: they are made of what is there already, and a crash that takes
@@ -236,14 +240,16 @@ class State:
         """The thread. It works in stretches of a fraction of a millisecond, unless somebody waits for what it does: one
         thread at a time runs Python, and an answer needs several turns."""
         forgets_at = time.monotonic()
-        while not self._stopping.wait(_FOLLOW_SECONDS):
+        is_there = True
+        while not self._stopping.wait(_FOLLOW_SECONDS if is_there else 0):
             try:
                 with self._follow_lock:
-                    self._catch_up(partial(self._somebody_waits.wait, _BREATH_SECONDS))
+                    is_there = self._catch_up(partial(self._somebody_waits.wait, _BREATH_SECONDS))
                 if time.monotonic() >= forgets_at:
                     forgets_at = time.monotonic() + _FORGET_SECONDS
                     self.forget()
             except Exception:
+                is_there = True
                 log("api.late", "the balances could not follow yet", level=logging.WARNING, error=True)
 
 

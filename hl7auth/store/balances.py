@@ -26,7 +26,7 @@ from hl7auth.store.statement import run, run_many
 
 MARK = "balance"
 _PORTION = 500
-_AT_A_STRETCH = 8
+_AT_A_STRETCH = 12
 
 _COLUMNS = (
     "key", "line", "number", "member", "payor", "status", "granted", "effective", "expiration", "approved",
@@ -53,8 +53,8 @@ _MARK = (
 _MARK_FROM = "UPDATE search_mark SET message_id = {p} WHERE name = {p} AND message_id = {p}"
 _MARK_FIRST = "INSERT INTO search_mark (name, message_id) VALUES ({p}, {p}) ON CONFLICT (name) DO NOTHING"
 _UPTO = (
-    "SELECT max(message_id) FROM (SELECT message_id FROM authorization_version WHERE message_id > {p}"
-    " ORDER BY message_id LIMIT {p}) AS newer"
+    "SELECT max(message_id) AS upto, count(*) AS versions FROM (SELECT message_id FROM authorization_version"
+    " WHERE message_id > {p} ORDER BY message_id LIMIT {p}) AS newer"
 )
 _CURRENT = (
     "SELECT key, version, status, message_id, document FROM authorization_version"
@@ -92,12 +92,14 @@ class Listed(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """What messages behind `low`, up to `upto`, made of balances: rows, and the keys and messages they are from."""
+    """What messages behind `low`, up to `upto`, made of balances: rows, and the keys and messages they are from;
+    `is_last` when no more had come by then."""
 
     low: int
     upto: int
     rows: list[tuple[object, ...]]
     read: list[tuple[str, int]]
+    is_last: bool
 
 
 def catch_up(connection: Connection, portions: int = 1) -> bool:
@@ -114,16 +116,17 @@ def read_portion(connection: Connection, between: Callable[[], object] = bool) -
     """The balances of the next 500 messages that the table does not know yet; None where there are none. Only reads.
     `between` is called now and then, for others to have their turn."""
     low = mark(connection, MARK)
-    upto = run(connection, _UPTO, (low, _PORTION)).scalar()
-    if upto is None:
+    newer = run(connection, _UPTO, (low, _PORTION)).one()
+    if newer.upto is None:
         return None
-    rows = run(connection, _CURRENT, (low, upto)).all()
+    rows = run(connection, _CURRENT, (low, newer.upto)).all()
     made: list[tuple[object, ...]] = []
     for at, row in enumerate(rows):
         made += _rows(connection, row)
         if at % _AT_A_STRETCH == _AT_A_STRETCH - 1:
             between()
-    return Portion(low, upto, made, [(row.key, row.message_id) for row in rows])
+    read = [(row.key, row.message_id) for row in rows]
+    return Portion(low, newer.upto, made, read, newer.versions < _PORTION)
 
 
 def unread_about(connection: Connection, word: str, most: int) -> Sequence[Row[Any]]:
