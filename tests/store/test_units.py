@@ -259,11 +259,11 @@ def test_what_names_a_member_or_a_number_is_read_without_the_rest(store: Store) 
 
 
 def test_others_have_their_turn_while_many_balances_are_read(store: Store) -> None:
-    for number in range(20):
+    for number in range(25):
         store.grant("10", number=f"PA{number}")
     turns: list[int] = []
     with store.engine.connect() as connection:
         portion = read_portion(connection, lambda: turns.append(1))
     assert portion is not None
-    assert len(portion.read) == 20
+    assert len(portion.read) == 25
     assert len(turns) == 2
