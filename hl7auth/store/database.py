@@ -271,6 +271,8 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("each_alone"):  # every statement sees what is committed then
+        return
     if connection.get_execution_options().get("reads_only"):
         connection.exec_driver_sql("BEGIN")
         return
