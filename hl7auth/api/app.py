@@ -24,6 +24,7 @@ from hl7auth.api import (
     replaying,
     replays,
 )
+from hl7auth.api.at_once import AtOnce
 from hl7auth.api.operating import Operators, Perform
 from hl7auth.api.problems import MEDIA_TYPE, ProblemDetails
 from hl7auth.api.records import perform
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     )  # fmt: skip
     app.state.api = state
     app.add_middleware(bounds.BoundedBodies)
+    app.add_middleware(AtOnce, state)
     problems.add(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -103,13 +103,21 @@ def read_reason(
 @router.get("/authorizations/{key:path}", summary="One authorization or request", response_model=dict[str, Any])
 async def read_authorization(state: Api, caller: Reader, key: Key, if_none_match: IfNoneMatch = "") -> Response:
     """The document as every interface shows it, with the provenance of each field, and its balance as of today."""
-    found = await state.glance.look(lambda connection: pages.found(connection, key, caller.sees, state.today))
+    found = await look_for(state, caller, key)
     if found is None:
         raise nothing(key)
+    return answer_of(state, caller, found, if_none_match)
+
+
+async def look_for(state: State, caller: Caller, key: str) -> pages.Found | None:
+    """What is under a key that the caller may see."""
+    return await state.glance.look(lambda connection: pages.found(connection, key, caller.sees, state.today))
+
+
+def answer_of(state: State, caller: Caller, found: pages.Found, known: str = "") -> Response:
+    """What was found, or 304 where the caller has it already (`known` is If-None-Match); noted in the audit log."""
     state.saw(caller.name, "authorization.read", found.key)
-    if same(if_none_match, found.version):
-        return unchanged(found.version)
-    return answer(found.entry, {"ETag": tag(found.version)})
+    return unchanged(found.version) if same(known, found.version) else answer(found.entry, {"ETag": tag(found.version)})
 
 
 def clocks_of(state: State) -> Any:

@@ -117,6 +117,7 @@ def serve(  # noqa: PLR0913, PLR0917 - each is an option
         setup["desk"] = api_desk
         setup |= {"manual": api_manual or [], "shares": _shares(api_share or [])}
         beside.append(Wished("hl7auth.api.process", json.dumps(setup), api))
+        beside.append(Wished("hl7auth.api.following", json.dumps({"database": database})))
     setup = {"database": database, "channels": str(channels) if channels else None}
     desk = Wished("hl7auth.desk.process", json.dumps(setup))
     run(found, database, typer.echo, workers, Outside(metrics, alerts), again, beside, desk=desk, migrate=upgrade)

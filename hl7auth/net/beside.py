@@ -29,6 +29,13 @@ MAX_RESTART_SECONDS = 30.0
 END_SECONDS = 10.0
 """How long it may take to end when it is told to."""
 
+_NAMES = {
+    "hl7auth.api.process": ("api", "the process of the API"),
+    "hl7auth.api.following": ("following", "the process that has balances follow what comes in"),
+    "hl7auth.desk.process": ("desk", "the process that decides by rules"),
+}
+"""Of modules: how the log calls them."""
+
 
 def listening_socket(address: str) -> socket.socket:
     """A socket that listens at ADDRESS:PORT, on the loopback where only a port is given. Raises UserError."""
@@ -109,7 +116,6 @@ class Beside(ProcessProtocol):
         lived = self._reactor.seconds() - self._began
         self._pause = RESTART_SECONDS if lived > MAX_RESTART_SECONDS else min(self._pause * 2, MAX_RESTART_SECONDS)
         code = getattr(reason.value, "exitCode", None)
-        name = "api" if self._listens is not None else "desk"
-        what = "the process of the API" if self._listens is not None else "the process that decides by rules"
+        name, what = _NAMES[self._module]
         log(f"{name}.ended", f"{what} ended; it is started again", level=logging.ERROR, status=code)
         self._later = self._reactor.callLater(self._pause, self.start)

@@ -8,7 +8,7 @@ it.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -26,7 +26,6 @@ from hl7auth.store.statement import run, run_many
 
 MARK = "balance"
 _PORTION = 500
-_AT_A_STRETCH = 12
 
 _COLUMNS = (
     "key", "line", "number", "member", "payor", "status", "granted", "effective", "expiration", "approved",
@@ -112,19 +111,14 @@ def catch_up(connection: Connection, portions: int = 1) -> bool:
     return False
 
 
-def read_portion(connection: Connection, between: Callable[[], object] = bool) -> Portion | None:
-    """The balances of the next 500 messages that the table does not know yet; None where there are none. Only reads.
-    `between` is called now and then, for others to have their turn."""
+def read_portion(connection: Connection) -> Portion | None:
+    """The balances of the next 500 messages that the table does not know yet; None where there are none. Only reads."""
     low = mark(connection, MARK)
     newer = run(connection, _UPTO, (low, _PORTION)).one()
     if newer.upto is None:
         return None
     rows = run(connection, _CURRENT, (low, newer.upto)).all()
-    made: list[tuple[object, ...]] = []
-    for at, row in enumerate(rows):
-        made += _rows(connection, row)
-        if at % _AT_A_STRETCH == _AT_A_STRETCH - 1:
-            between()
+    made = [line for row in rows for line in _rows(connection, row)]
     read = [(row.key, row.message_id) for row in rows]
     return Portion(low, newer.upto, made, read, newer.versions < _PORTION)
 

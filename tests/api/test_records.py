@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from hl7auth.api.app import create_app
+from hl7auth.api.following import Rounds
 from hl7auth.api.records import perform
 from hl7auth.store import operations
 from hl7auth.store.tokens import READ, WRITE
@@ -393,13 +394,14 @@ def test_every_change_is_in_the_audit_log(desk: Desk) -> None:
 
 def test_an_operation_is_forgotten_long_after_its_end(desk: Desk) -> None:
     key, day = {"Idempotency-Key": "once"}, 86_400_000_000
+    rounds = Rounds(desk.app.state.api, lambda: desk.time)
     answer = desk.ask("POST", "/authorization", json=NEW, headers=key)
     done, at = desk.ended(answer), answer.headers["operation-location"]
     desk.time += 29 * day
-    desk.app.state.api.forget()
+    rounds.forget()
     assert desk.get(at)["id"] == done["id"]
     desk.time += 2 * day
-    desk.app.state.api.forget()
+    rounds.forget()
     is_problem(desk.ask("GET", at), 404)
     again = desk.ended(desk.ask("POST", "/authorization", json=NEW, headers=key))
     assert (again["id"] != done["id"], again["result"]["created"]) == (True, False)

@@ -21,7 +21,6 @@ from hl7auth.store.balances import (
     is_behind,
     nearly_spent,
     read_holding,
-    read_portion,
     refresh,
     unread_about,
 )
@@ -256,14 +255,3 @@ def test_what_names_a_member_or_a_number_is_read_without_the_rest(store: Store) 
         assert is_behind(connection)
     store.grant("20")
     assert about("PA1") == [KEY]
-
-
-def test_others_have_their_turn_while_many_balances_are_read(store: Store) -> None:
-    for number in range(25):
-        store.grant("10", number=f"PA{number}")
-    turns: list[int] = []
-    with store.engine.connect() as connection:
-        portion = read_portion(connection, lambda: turns.append(1))
-    assert portion is not None
-    assert len(portion.read) == 25
-    assert len(turns) == 2
